@@ -1,0 +1,84 @@
+"""The Job: everything that a run depends on, as one JSON document.
+
+The same Job gives the same pixels through every front end (toolbox, ``qgis_process``, command line, Python).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Extent = tuple[float, float, float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputRaster(_Strict):
+    """One raster given for one modality.
+
+    Attributes:
+        path: Anything GDAL opens as a local raster.
+        bands: Band numbers (from 1) or band names, in the order of the model's bands; None lets names and then
+            the file's order decide.
+        units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``auto`` tells them apart.
+        scale: Factor on the stored values, applied before everything else.
+        offset: Added after ``scale``.
+        nodata: Overrides the file's nodata value.
+        legend: For class masks: a bundled legend's name, or raster value -> model class name.
+        statistics: ``{band: (mean, standard deviation)}`` in the model's units, for scene-relative models. None:
+            measured over the whole raster. Give the same numbers to neighbouring scenes that must join.
+    """
+
+    path: str
+    bands: tuple[int | str, ...] | None = None
+    units: Literal["auto", "linear", "db", "relative"] = "auto"
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+    legend: str | dict[int, str] | None = None
+    statistics: dict[str, tuple[float, float]] | None = None
+
+
+class Job(_Strict):
+    """A translation, fully described.
+
+    Attributes:
+        model: Name of an installed or bundled model, or the folder of a model package.
+        model_sha256: Refuse to run if the package's weights hash differs; None accepts and records it.
+        inputs: Modality (``sar``, ``dem``, ``mask`` ...) -> raster.
+        output: The GeoTIFF to write: first sample.
+        uncertainty: Optional GeoTIFF with per-band mean and standard deviation over the samples.
+        extent: xmin, ymin, xmax, ymax in ``extent_crs`` (default: the output CRS); None: the whole reference raster.
+        crs, resolution: Output grid other than the reference raster's own; CRS units per pixel.
+        samples: How many draws of the noise; they differ by noise alone.
+        seed: Keys the noise together with the sample index and the world pixel.
+        steps, guidance, prompt: For families that have them; an error for those that do not.
+        device: ``auto`` takes CUDA when it works and says which.
+        precision: Arithmetic of the network.
+        format: Tiled GeoTIFF or Cloud Optimized GeoTIFF.
+        creation_options: GDAL creation options, on top of ours.
+        threads: CPU threads for the network; None: all cores.
+    """
+
+    model: str
+    model_sha256: str | None = None
+    inputs: dict[str, InputRaster]
+    output: str
+    uncertainty: str | None = None
+    extent: Extent | None = None
+    extent_crs: str | None = None
+    crs: str | None = None
+    resolution: Annotated[float, Field(gt=0)] | None = None
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    steps: Annotated[int, Field(ge=1)] | None = None
+    guidance: float | None = None
+    prompt: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    format: Literal["gtiff", "cog"] = "gtiff"
+    creation_options: dict[str, str] = {}
+    threads: Annotated[int, Field(ge=1)] | None = None

@@ -1,0 +1,1 @@
+"""Shared data of the plugin and the engine: icons, styles, class legends, bundled models, sample scene."""
