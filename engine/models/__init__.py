@@ -1,0 +1,1 @@
+"""Model packages: schema, search, verification, installation and import of other people's models."""
