@@ -171,6 +171,15 @@ def names() -> list[str]:
     return [*sorted(path.stem for path in _FOLDER.glob("*.json")), MODEL_LEGEND]
 
 
+def class_colors(name: str) -> list[tuple[str, Color]]:
+    """Class names and colours of a bundled legend, in its order."""
+    return [
+        (entry["name"], tuple(entry["color"]))
+        for entry in _read_json(_FOLDER / f"{name}.json")["classes"]
+        if entry["color"] is not None
+    ]
+
+
 def load(legend: str | Mapping[int, str] | None, item: ModelItem) -> Legend:
     """Binds a legend to a model.
 
