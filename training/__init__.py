@@ -1,0 +1,1 @@
+"""Headless fitting of the models that the engine runs."""

@@ -1,0 +1,1 @@
+"""Paired rasters, read as tensors."""

@@ -1,0 +1,61 @@
+"""Runs one experiment: data, task, trainer, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from training.tasks.generator import GeneratorTask
+
+LAST = "last.ckpt"
+
+
+def fit(config: DictConfig) -> Path:
+    """Train, or continue to train, one experiment.
+
+    Everything random is keyed by (seed, sample number), and a checkpoint holds all weights and both optimizers'
+    states: a run that is killed and started again ends with the same weights, bit for bit, on the same machine.
+
+    Returns:
+        The best checkpoint by the rule in ``config.task.selection``.
+    """
+    torch.set_num_threads(config.threads)
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, output / "config.yaml", resolve=True)
+    task, data = build(config)
+    keep = ModelCheckpoint(
+        output,
+        "best",
+        monitor="val/rank",
+        save_last=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+    logger = TensorBoardLogger(output, name="", version="log")
+    trainer = L.Trainer(
+        **config.trainer,
+        callbacks=[keep],
+        logger=logger,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+    )
+    last = output / LAST
+    trainer.fit(task, data, ckpt_path=last if config.resume and last.exists() else None, weights_only=True)
+    return Path(keep.best_model_path)
+
+
+def build(config: DictConfig) -> tuple[GeneratorTask, L.LightningDataModule]:
+    """Task and data of an experiment, weights seeded."""
+    torch.manual_seed(config.seed)
+    network = instantiate(config.network, _convert_="all")
+    task = instantiate(config.task, network=network, _convert_="all")
+    return task, instantiate(config.data, _convert_="all")

@@ -1,0 +1,1 @@
+"""Lightning modules, one a way of fitting."""
