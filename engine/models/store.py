@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import zipfile
@@ -17,7 +18,7 @@ import platformdirs
 
 from engine.errors import ModelError, OutputError
 from engine.models.item import ITEM_NAME, MAX_ITEM_BYTES, ModelItem, parse
-from engine.models.schema import Document
+from engine.models.schema import NAME_PATTERN, Document
 
 BUNDLED_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models"
 _MAX_ZIP_ENTRIES = 10_000
@@ -147,9 +148,13 @@ def new_package(name: str, replace: bool = False) -> Iterator[Path]:
     """A folder to write a package in; it moves to the user's models folder when the block ends well.
 
     Raises:
-        ModelError: A package of that name is installed and ``replace`` is False.
+        ModelError: The name cannot be used, or is taken and ``replace`` is False.
         OutputError: The models folder cannot be written or is full.
     """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ModelError(
+            f"{name!r} cannot be a model's name; use small letters, digits, '.', '_' and '-', at most 64."
+        )
     target = user_folder() / name
     if target.exists() and not replace:
         raise ModelError(

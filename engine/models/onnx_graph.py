@@ -1,0 +1,162 @@
+"""What an ONNX file wants, gives and needs beside it, found with onnxruntime alone."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+
+from engine.errors import ModelError
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+}
+
+# Which length-delimited fields of which message lead to a TensorProto (onnx.proto3): field number -> message.
+_CHILDREN = {
+    "model": {7: "graph", 25: "function"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse_tensor"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse_tensor",
+        23: "sparse_tensor",
+    },
+    "sparse_tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "external_data"},
+}
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a graph; a dimension that may vary is None."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        dimensions = " x ".join("any" if size is None else str(size) for size in self.shape)
+        return f"{self.name} ({dimensions}, {self.dtype})"
+
+
+def open_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Opens a graph on the CPU.
+
+    Raises:
+        ModelError: It is no ONNX graph, is damaged, lacks its external data, or uses an operator that is
+            unknown here.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if threads:
+        options.intra_op_num_threads = threads
+    missing = [name for name in external_files(path) if not (path.parent / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"The ONNX file {path} keeps weights in {missing[0]}, which is not beside it; put both "
+            "files in one folder."
+        )
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        reason = str(error).splitlines()[0].split(" : ", 2)[-1][:300]
+        raise ModelError(f"The ONNX file {path} cannot be opened ({reason}); export it again.") from None
+
+
+def tensors(
+    session: onnxruntime.InferenceSession,
+) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """Inputs and outputs of a graph."""
+    inputs, outputs = (
+        [
+            TensorInfo(
+                entry.name,
+                _DTYPES.get(entry.type, entry.type),
+                tuple(size if isinstance(size, int) and size > 0 else None for size in entry.shape or ()),
+            )
+            for entry in entries
+        ]
+        for entries in (session.get_inputs(), session.get_outputs())
+    )
+    return inputs, outputs
+
+
+def external_files(path: Path) -> list[str]:
+    """Relative places of the files in which an ONNX file keeps weights, each once.
+
+    Walks the protobuf wire format, so that the files are known before anything opens them.
+
+    Raises:
+        ModelError: The file is empty, truncated or no protobuf.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise ModelError(f"The ONNX file {path} is empty; export it again.")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return list(dict.fromkeys(_locations(data, 0, len(data), "model", 0)))
+    except OSError as error:
+        raise ModelError(f"The ONNX file {path} cannot be read: {error.strerror}.") from None
+    except (IndexError, ValueError, UnicodeDecodeError):
+        raise ModelError(f"{path} is not an ONNX file, or it is cut off; export it again.") from None
+
+
+def _locations(data: mmap.mmap, start: int, end: int, message: str, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    children = _CHILDREN[message]
+    for field, low, high in _fields(data, start, end):
+        child = children.get(field)
+        if child == "external_data":
+            entry = {number: bytes(data[a:b]) for number, a, b in _fields(data, low, high)}
+            if entry.get(1) == b"location":
+                yield entry.get(2, b"").decode()
+        elif child is not None:
+            yield from _locations(data, low, high, child, depth + 1)
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of each length-delimited field of a message; the others are stepped over."""
+    position = start
+    while position < end:
+        key, position = _varint(data, position)
+        wire = key & 7
+        if wire == 0:
+            _, position = _varint(data, position)
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+        elif wire == 2:
+            size, position = _varint(data, position)
+            if position + size > end:
+                raise ValueError("cut off")
+            yield key >> 3, position, position + size
+            position += size
+        else:
+            raise ValueError("unknown wire type")
+    if position > end:
+        raise ValueError("cut off")
+
+
+def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise ValueError("varint too long")
