@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from training.datasets import ombria, rasters, samples
-from training.datasets.crops import Augmentation, random_crop, whole
+from training.datasets.crops import Augmentation, cell_noise, random_crop, whole
 from training.datasets.pairs import Pair, data_root
 
 READERS = {"ombria": ombria.load, "samples": samples.load}
@@ -52,7 +52,7 @@ class Crops(Dataset):
         self.sampling = sampling
         self.augmentation = augmentation
         self.cells_px = tuple(cells_px)
-        names, where, counts = np.unique(
+        _, where, counts = np.unique(
             [pair.location for pair in pairs], return_inverse=True, return_counts=True
         )
         weights = (counts ** (sampling.balance - 1.0))[where]
@@ -90,16 +90,24 @@ class EpochSampler(Sampler):
 
 
 class Whole(Dataset):
-    """Whole images with their own statistics, blank-padded as the engine pads a scene's edge."""
+    """Whole images with their own statistics, blank-padded as the engine pads a scene's edge.
 
-    def __init__(self, pairs: Sequence[Pair], pad_px: int, modalities: Sequence[str]) -> None:
+    The noise of an image depends on its number alone.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], pad_px: int, modalities: Sequence[str], cells_px: Sequence[int]
+    ) -> None:
         self.pairs = pairs
         self.pad_px = pad_px
         self.modalities = tuple(modalities)
+        self.cells_px = tuple(cells_px)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """Image ``index``."""
         sample = whole(self.pairs[index], 0, self.pad_px, self.modalities)
+        side = sample["optical"].shape[-1]
+        sample["noise"] = cell_noise(np.random.default_rng(index), side, self.cells_px)
         return {key: torch.from_numpy(value) for key, value in sample.items()}
 
     def __len__(self) -> int:
@@ -172,4 +180,5 @@ class PairsModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Whole validation images, one at a time: their sizes differ."""
-        return DataLoader(Whole(self.validation_pairs(), self.pad_px, self.sampling.modalities), batch_size=1)
+        images = Whole(self.validation_pairs(), self.pad_px, self.sampling.modalities, self.cells_px)
+        return DataLoader(images, batch_size=1)

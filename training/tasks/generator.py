@@ -249,16 +249,11 @@ class GeneratorTask(L.LightningModule):
         self.scores = Scores()
 
     @torch.no_grad()
-    def translate(self, batch: Batch, seed: int = 0) -> Tensor:
+    def translate(self, batch: Batch) -> Tensor:
         """Image of the averaged generator for whole inputs, padding cut off: (B, 3, H, W)."""
-        size = batch["optical"].shape
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(size[0], self.network.noise_planes, *size[2:], generator=generator).to(
-            self.device
-        )
-        given = [batch[key].contiguous(memory_format=torch.channels_last) for key in self.network.inputs[:-1]]
+        given = [batch[key].contiguous(memory_format=torch.channels_last) for key in self.network.inputs]
         with self._autocast():
-            return self.cut(self.average(*given, noise).float())
+            return self.cut(self.average(*given).float())
 
     def cut(self, image: Tensor) -> Tensor:
         """Without the blank padding of validation images."""
@@ -267,7 +262,7 @@ class GeneratorTask(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Score one whole image."""
-        image = self.translate(batch, seed=batch_index)
+        image = self.translate(batch)
         truth, valid = self.cut(batch["optical"])[0], self.cut(batch["valid"])[0]
         self.scores.update(torch.where(valid > 0, image[0], truth).cpu(), truth.cpu())
         if batch_index % 16 == 0:
