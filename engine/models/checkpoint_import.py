@@ -13,6 +13,7 @@ from engine.models.build import write_item
 from engine.models.item import ModelItem
 from engine.models.legends import class_colors
 from engine.models.store import find, new_package
+from engine.models.verify import verify
 from engine.models.weights import sha256_file
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _import_aras400k(weights: Path, name: str, replace: bool) -> ModelItem:
         origin = {"file": weights.name, "sha256": sha256_file(weights)}
         properties = aras400k_properties(parameters, {"imported_from": origin})
         write_item(folder, name, _WEIGHTS_NAME, properties)
+        verify(folder)
     return find(name)
 
 

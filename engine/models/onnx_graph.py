@@ -6,8 +6,11 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from engine.errors import ModelError
 
@@ -50,6 +53,49 @@ class TensorInfo:
     def __str__(self) -> str:
         dimensions = " x ".join("any" if size is None else str(size) for size in self.shape)
         return f"{self.name} ({dimensions}, {self.dtype})"
+
+
+@dataclass(frozen=True)
+class ImageGraph:
+    """A graph with one image in and one image out.
+
+    Attributes:
+        layout: Axis order of both.
+        channels: Of the input.
+    """
+
+    session: onnxruntime.InferenceSession
+    input: TensorInfo
+    output: TensorInfo
+    layout: Literal["NCHW", "NHWC"]
+    channels: int
+
+    @property
+    def fixed_px(self) -> int | None:
+        """The only window size that the network takes; None: several.
+
+        Raises:
+            ModelError: Its windows are not square.
+        """
+        height, width = self.input.shape[2:] if self.layout == "NCHW" else self.input.shape[1:3]
+        if height is not None and width is not None and height != width:
+            raise ModelError(
+                f"The network takes windows of {width} x {height} pixels; only square windows can be used."
+            )
+        return height or width
+
+    def run(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, C, H, W) float32 -> (1, C_out, H * f, W * f) float32, whatever the graph's axes and type."""
+        fed = np.moveaxis(picture, 1, -1) if self.layout == "NHWC" else picture
+        dtype = np.dtype(self.input.dtype)
+        fed = (np.rint(fed) if dtype.kind == "u" else fed).astype(dtype)
+        (result,) = self.session.run([self.output.name], {self.input.name: np.ascontiguousarray(fed)})
+        if result.ndim != 4:
+            raise ModelError(
+                f"The network's output has {result.ndim} dimensions; an image has four (batch, "
+                "channels, height, width)."
+            )
+        return (np.moveaxis(result, -1, 1) if self.layout == "NHWC" else result).astype(np.float32)
 
 
 def open_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:

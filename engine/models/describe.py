@@ -1,0 +1,86 @@
+"""A model package in words, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.models.item import ModelItem
+from engine.models.schema import Input, OneHotInput
+
+
+def describe(item: ModelItem) -> list[tuple[str, str]]:
+    """(topic, text): what a model takes, gives, was made from and must not be used for."""
+    rows = [
+        ("name", item.id),
+        ("title", item.title),
+        ("description", item.description),
+        *((f"takes {entry.modality}", _input(entry)) for entry in item.inputs),
+        (f"gives {item.output.modality}", _output(item)),
+        ("noise", f"{len(item.noise.cells_px)} planes" if item.noise else "none: one input gives one result"),
+        ("resolution", _resolution(item)),
+        ("windows", _windows(item)),
+        ("limits", item.limits),
+        *_flattened("metrics", item.metrics),
+        *_flattened("training", item.training),
+        ("architecture", _architecture(item)),
+        ("licence", item.license),
+        ("citation", item.citation),
+        ("weights", f"{item.weights_path.name}, {item.weights_path.stat().st_size / 1e6:.1f} MB"),
+        ("SHA-256", item.sha256),
+        ("folder", str(item.folder)),
+    ]
+    return [(topic, text) for topic, text in rows if text]
+
+
+def _input(entry: Input) -> str:
+    need = "needed" if entry.required else "optional"
+    if isinstance(entry, OneHotInput):
+        legend = f"; default legend {entry.default_legend}" if entry.default_legend else ""
+        return f"{need}; classes {', '.join(c.name for c in entry.classes)}{legend}"
+    bands = ", ".join(band.name if band.required else f"[{band.name}]" for band in entry.bands)
+    fields = entry.normalisation.model_dump(exclude={"kind"}, exclude_none=True)
+    details = ", ".join(f"{key} {_plain(value)}" for key, value in fields.items())
+    how = f"{entry.normalisation.kind} ({details})" if details else entry.normalisation.kind
+    return f"{need}; bands {bands} in {entry.units}; normalisation {how}"
+
+
+def _output(item: ModelItem) -> str:
+    output = item.output
+    bands = ", ".join(band.name for band in output.bands)
+    finer = f"; {output.scale_factor} times finer than the input" if output.scale_factor > 1 else ""
+    return f"bands {bands} in {output.units}; stored as {output.dtype}{finer}"
+
+
+def _resolution(item: ModelItem) -> str:
+    if item.gsd_m is None:
+        return ""
+    usable = f", usable from {item.gsd_range_m[0]:g} to {item.gsd_range_m[1]:g} m" if item.gsd_range_m else ""
+    return f"made for {item.gsd_m:g} m{usable}"
+
+
+def _windows(item: ModelItem) -> str:
+    tiling = item.tiling
+    if tiling.mode == "crop":
+        return f"local network, exact: {tiling.window_px} px with {tiling.halo_px} px of context"
+    return f"blended: {tiling.window_px} px every {tiling.stride_px} px"
+
+
+def _architecture(item: ModelItem) -> str:
+    count = f", {item.total_parameters:,} parameters" if item.total_parameters else ""
+    return item.architecture + count
+
+
+def _flattened(topic: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        name = f"{topic}: {key}"
+        if isinstance(value, Mapping):
+            yield from _flattened(name, value)
+        else:
+            yield name, _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(entry) for entry in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
