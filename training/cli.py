@@ -1,18 +1,93 @@
-"""``eo-train``: fit, evaluate, export and package models."""
+"""``eo-train``: fit, evaluate and package models.
+
+``eo-train experiment=NAME [key=value ...]`` trains (Hydra's own syntax); the other commands are subcommands.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engine.errors import EOTranslateError
+
+CONFIGS = Path(__file__).parent / "configs"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Fit, evaluate and package models. To train: eo-train experiment=sar_to_optical [key=value ...]",
+)
+Run = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+
+
+@app.command()
+def evaluate(run: Run) -> None:
+    """Score a run on places never trained on, beside the baselines."""
+    from training.evaluate import evaluate as score
+
+    show(score(run))
+
+
+@app.command()
+def package(
+    run: Run,
+    output: Annotated[Path, typer.Argument(help="Folder of the model package to write.")],
+) -> None:
+    """Export a run to ONNX, checked against torch, and write it as a model package with its scores."""
+    from training.evaluate import SCORES_NAME
+    from training.export import package as write
+
+    scores = run / SCORES_NAME
+    write(run, output, json.loads(scores.read_text()) if scores.is_file() else None)
+    Console().print(f"Wrote {output}.")
+
+
+@app.command()
+def figures(
+    run: Run,
+    output: Annotated[Path, typer.Argument(help="Folder for the PNG files.")],
+) -> None:
+    """Draw input, output and truth of the best, the median and the worst held-out image."""
+    from training.figures import figures as draw
+
+    for path in draw(run, output):
+        Console().print(str(path))
+
+
+def show(result: dict) -> None:
+    """Print scores as a table."""
+    rows = {name: found for name, found in result.items() if isinstance(found, dict) and "psnr" in found}
+    table = Table("", *next(iter(rows.values())))
+    for name, found in rows.items():
+        table.add_row(name, *(f"{value:.3f}" for value in found.values()))
+    Console().print(table)
 
 
 def main() -> None:
     """Entry point of the console script."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    training = any("=" in argument for argument in sys.argv[1:2])
+    try:
+        _train() if training else app()
+    except EOTranslateError as error:
+        Console(stderr=True).print(str(error))
+        sys.exit(error.exit_code)
+
+
+def _train() -> None:
     import hydra
 
     from training.fit import fit
 
-    hydra.main(config_path="configs", config_name="train", version_base="1.3")(fit)()
+    hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")(fit)()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

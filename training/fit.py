@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
+from training.export import commit
 from training.tasks.generator import GeneratorTask
 
 LAST = "last.ckpt"
@@ -28,6 +29,7 @@ def fit(config: DictConfig) -> Path:
     torch.set_num_threads(config.threads)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
+    config.commit = config.commit or commit()
     OmegaConf.save(config, output / "config.yaml", resolve=True)
     task, data = build(config)
     keep = ModelCheckpoint(
