@@ -1,0 +1,1 @@
+"""Processing algorithms: each file declares one."""

@@ -1,0 +1,204 @@
+"""What the translation algorithms share: identity, checks, and the run of one job in the engine."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+    QgsRasterLayer,
+)
+from qgis.PyQt.QtGui import QIcon
+
+from ..environment import PLUGIN_FOLDER, EngineMissingError, find_interpreter, resource
+from ..translate import tr
+
+
+class TranslationAlgorithm(QgsProcessingAlgorithm):
+    """Turns rasters into an image with a model; subclasses declare parameters and inputs."""
+
+    MODEL = "MODEL"
+    EXTENT = "EXTENT"
+    SEED = "SEED"
+    SAMPLES = "SAMPLES"
+    DEVICE = "DEVICE"
+    CREATION_OPTIONS = "CREATION_OPTIONS"
+    OUTPUT = "OUTPUT"
+    UNCERTAINTY = "UNCERTAINTY"
+    USED_MODEL = "USED_MODEL"
+    USED_MODEL_SHA256 = "USED_MODEL_SHA256"
+    USED_SEED = "USED_SEED"
+    USED_DEVICE = "USED_DEVICE"
+    SECONDS = "SECONDS"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._job: dict[str, Any] = {}
+
+    def createInstance(self) -> TranslationAlgorithm:
+        return type(self)()
+
+    def group(self) -> str:
+        return tr("Image translation")
+
+    def groupId(self) -> str:
+        return "translation"
+
+    def icon(self) -> QIcon:
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:
+        return str(resource("icons", f"{self.name()}.svg"))
+
+    def shortHelpString(self) -> str:
+        return (PLUGIN_FOLDER / "help" / f"{self.name()}.html").read_text(encoding="utf-8")
+
+    def inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """The job's inputs by modality; the first is the reference for the extent's CRS."""
+        raise NotImplementedError
+
+    def add_run_outputs(self) -> None:
+        """Declares what a run reports besides its rasters."""
+        self.addOutput(QgsProcessingOutputString(self.USED_MODEL, tr("Model")))
+        self.addOutput(
+            QgsProcessingOutputString(self.USED_MODEL_SHA256, tr("SHA-256 of the model's weights"))
+        )
+        self.addOutput(QgsProcessingOutputNumber(self.USED_SEED, tr("Seed")))
+        self.addOutput(QgsProcessingOutputString(self.USED_DEVICE, tr("Device")))
+        self.addOutput(QgsProcessingOutputNumber(self.SECONDS, tr("Run time in seconds")))
+
+    def raster(self, parameters: dict[str, Any], name: str, context: QgsProcessingContext) -> QgsRasterLayer:
+        """A raster parameter's layer.
+
+        Raises:
+            QgsProcessingException: It is not a valid raster.
+        """
+        layer = self.parameterAsRasterLayer(parameters, name, context)
+        if layer is None or not layer.isValid():
+            raise QgsProcessingException(self.invalidRasterError(parameters, name))
+        return layer
+
+    def canExecute(self) -> tuple[bool, str]:
+        try:
+            find_interpreter()
+        except EngineMissingError as error:
+            return False, str(error)
+        return True, ""
+
+    def checkParameterValues(
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        problem = self._unknown_parameter(parameters) or self._wrong_extension(parameters, context)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        can_run, problem = self.canExecute()
+        if not can_run:
+            raise QgsProcessingException(problem)
+        inputs = self.inputs(parameters, context)
+        uncertainty = self.parameterAsOutputLayer(parameters, self.UNCERTAINTY, context)
+        self._job = {
+            "model": self._model(parameters, context),
+            "inputs": inputs,
+            "output": self.parameterAsOutputLayer(parameters, self.OUTPUT, context),
+            "uncertainty": uncertainty or None,
+            "seed": self.parameterAsInt(parameters, self.SEED, context),
+            "samples": self.parameterAsInt(parameters, self.SAMPLES, context),
+            "device": self.parameterAsEnumString(parameters, self.DEVICE, context),
+            "creation_options": self._creation_options(parameters, context),
+            **self._extent(parameters, next(iter(inputs)).upper(), context),
+        }
+        if uncertainty and self._job["samples"] == 1:
+            feedback.pushWarning(
+                tr("With one sample the standard deviation is zero; set SAMPLES to 2 or more.")
+            )
+        return True
+
+    def processAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        from ..engine_bridge import run_job
+
+        result = run_job(self._job, feedback)
+        self._set_styles(context)
+        outputs = {
+            self.OUTPUT: self._job["output"],
+            self.USED_MODEL: result["model"],
+            self.USED_MODEL_SHA256: result["model_sha256"],
+            self.USED_SEED: result["seed"],
+            self.USED_DEVICE: result["device"],
+            self.SECONDS: result["seconds"],
+        }
+        return (
+            outputs
+            if not self._job["uncertainty"]
+            else {**outputs, self.UNCERTAINTY: self._job["uncertainty"]}
+        )
+
+    def _set_styles(self, context: QgsProcessingContext) -> None:
+        from ..engine_bridge import describe_model
+        from ..style import DisplayStretch, SpreadRamp, style_when_loaded
+
+        if context.willLoadLayerOnCompletion(self._job["output"]):
+            display = describe_model(self._job["model"])["output"]["display"]
+            style_when_loaded(context, self._job["output"], DisplayStretch(*display))
+        if self._job["uncertainty"]:
+            style_when_loaded(context, self._job["uncertainty"], SpreadRamp())
+
+    def _unknown_parameter(self, parameters: dict[str, Any]) -> str:
+        known = [definition.name() for definition in self.parameterDefinitions()]
+        unknown = next((key for key in parameters if key not in known), None)
+        if unknown is None:
+            return ""
+        near = difflib.get_close_matches(unknown.upper(), known, 1)
+        hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
+        return tr("{algorithm} has no parameter {key}; {hint}").format(
+            algorithm=self.id(), key=unknown, hint=hint
+        )
+
+    def _wrong_extension(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        # QGIS asks the provider for this in its dialogs only, not in qgis_process.
+        for definition in self.destinationParameterDefinitions():
+            value = parameters.get(definition.name())
+            if value and self.provider() is not None:
+                supported, problem = self.provider().isSupportedOutputValue(value, definition, context)
+                if not supported:
+                    return problem
+        return ""
+
+    def _model(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """The name or folder; a folder is made absolute, because the engine's working folder is its own."""
+        model = self.parameterAsString(parameters, self.MODEL, context).strip()
+        return str(Path(model).expanduser().absolute()) if "/" in model or "\\" in model else model
+
+    def _creation_options(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, str]:
+        text = self.parameterAsString(parameters, self.CREATION_OPTIONS, context)
+        options = {}
+        for part in filter(None, (part.strip() for part in text.split("|"))):
+            key, equals, value = part.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                raise QgsProcessingException(
+                    tr(
+                        "The creation option {part} is not of the form NAME=VALUE; separate options by |."
+                    ).format(part=part)
+                )
+            options[key.strip().upper()] = value.strip()
+        return options
+
+    def _extent(
+        self, parameters: dict[str, Any], reference: str, context: QgsProcessingContext
+    ) -> dict[str, Any]:
+        crs = self.raster(parameters, reference, context).crs()
+        box = self.parameterAsExtent(parameters, self.EXTENT, context, crs)
+        if box.isNull():
+            return {}
+        return {"extent": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]}

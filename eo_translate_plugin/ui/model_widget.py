@@ -1,0 +1,64 @@
+"""The widget of the MODEL parameter: installed models to choose from, and free text for a folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingParameterDefinition
+from qgis.gui import QgsAbstractProcessingParameterWidgetWrapper, QgsGui, QgsProcessingGui
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtWidgets import QComboBox, QDialog, QWidget
+
+from ..model_packages import installed
+
+
+class ModelWidgetWrapper:
+    """What Processing makes for the parameter: QGIS's own string widget in the modeler, else ours."""
+
+    def __new__(
+        cls,
+        parameter: QgsProcessingParameterDefinition,
+        dialog: QDialog,
+        row: int,
+        column: int,
+        modality: str,
+    ) -> Any:
+        name = type(dialog).__name__
+        if name == "ModelerParametersDialog":
+            registry = QgsGui.processingGuiRegistry()
+            return registry.createModelerParameterWidget(
+                dialog.model, dialog.childId, parameter, dialog.context
+            )
+        batch = name == "BatchAlgorithmDialog"
+        kind = QgsProcessingGui.WidgetType.Batch if batch else QgsProcessingGui.WidgetType.Standard
+        return _ModelWidgetWrapper(parameter, kind, modality)
+
+
+class _ModelWidgetWrapper(QgsAbstractProcessingParameterWidgetWrapper):
+    def __init__(
+        self,
+        parameter: QgsProcessingParameterDefinition,
+        kind: QgsProcessingGui.WidgetType,
+        modality: str,
+    ) -> None:
+        super().__init__(parameter, kind)
+        self._modality = modality
+        self._combo: QComboBox | None = None
+
+    def createWidget(self) -> QWidget:
+        self._combo = QComboBox()
+        self._combo.setEditable(True)
+        self._combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        for package in installed(self._modality):
+            self._combo.addItem(package.name)
+            self._combo.setItemData(self._combo.count() - 1, package.title, Qt.ItemDataRole.ToolTipRole)
+        self._combo.setToolTip(self.parameterDefinition().toolTip())
+        self._combo.editTextChanged.connect(lambda: self.widgetValueHasChanged.emit(self))
+        return self._combo
+
+    def setWidgetValue(self, value: Any, context: QgsProcessingContext) -> None:
+        if self._combo is not None:
+            self._combo.setEditText("" if value is None else str(value))
+
+    def widgetValue(self) -> str:
+        return self._combo.currentText().strip() if self._combo is not None else ""
