@@ -9,13 +9,17 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from engine.cli_errors import reported
 from engine.errors import EOTranslateError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -74,19 +78,29 @@ def main() -> None:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     training = any("=" in argument for argument in sys.argv[1:2])
-    try:
+    with reported():
         _train() if training else app()
-    except EOTranslateError as error:
-        Console(stderr=True).print(str(error))
-        sys.exit(error.exit_code)
 
 
 def _train() -> None:
     import hydra
 
+    hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")(_fit)()
+
+
+def _fit(config: DictConfig) -> None:
+    """Runs an experiment inside Hydra, which would show a stack where a sentence is due."""
+    from hydra.errors import InstantiationException
+
     from training.fit import fit
 
-    hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")(fit)()
+    with reported():
+        try:
+            fit(config)
+        except InstantiationException as error:
+            if isinstance(error.__cause__, EOTranslateError):
+                raise error.__cause__ from None
+            raise
 
 
 if __name__ == "__main__":

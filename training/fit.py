@@ -35,7 +35,7 @@ def fit(config: DictConfig) -> Path:
     keep = ModelCheckpoint(
         output,
         "best",
-        monitor="val/rank",
+        monitor=config.monitor,
         save_last=True,
         enable_version_counter=False,
         auto_insert_metric_name=False,

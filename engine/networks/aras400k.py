@@ -75,7 +75,7 @@ class SpadeGenerator(nn.Module):
 
     def __init__(self, classes: int = 7, width: int = 64, hidden: int = 128) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.width = classes, width
         self.fc = nn.Conv2d(classes, 16 * width, 3, padding=1)
         self.up_0 = SpadeBlock(16 * width, 8 * width, classes, hidden)
         self.up_1 = SpadeBlock(8 * width, 4 * width, classes, hidden)

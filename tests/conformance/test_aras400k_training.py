@@ -10,6 +10,7 @@ from aras400k_data import files, names, tensors  # noqa: E402
 from PIL import Image  # noqa: E402
 from test_aras400k import closed_form_vgg  # noqa: E402
 
+from engine.networks.aras400k import generator_from_tensors  # noqa: E402
 from training.datasets.aras400k import CLASS_COLORS, Aras400kData  # noqa: E402
 from training.tasks.aras400k import Aras400kTask  # noqa: E402
 
@@ -45,12 +46,8 @@ def train(archive, folder):
     closed_form_vgg(archive["vgg_fill_seed"], folder / "vgg19.pth")
     write_pairs(archive, folder)
     start = {"generator": tensors(archive, "g0."), "critic": tensors(archive, "d0.")}
-    task = Aras400kTask(
-        vgg_weights=str(folder / "vgg19.pth"),
-        width=start["generator"]["fc.weight"].shape[0] // 16,
-        hidden=start["generator"]["up_0.norm_0.mlp_shared.0.weight"].shape[0],
-    )
-    task.generator.load_state_dict(start["generator"])
+    network = generator_from_tensors(start["generator"], "g0")
+    task = Aras400kTask(network, vgg_weights=str(folder / "vgg19.pth"))
     task.critic.load_state_dict(start["critic"])
     recorder = Recorder()
     trainer = lightning.Trainer(

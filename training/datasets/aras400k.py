@@ -47,7 +47,11 @@ class Aras400kPairs(Dataset[tuple[Tensor, Tensor]]):
         InputError: A folder is missing or empty, or an image has no mask.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path | None) -> None:
+        if folder is None:
+            raise InputError(
+                "Say where ARAS400k's training split lies: data.folder=PATH with images and masks in it."
+            )
         self.folder = Path(folder)
         self.names = sorted(path.name for path in (self.folder / "images").glob("*.png"))
         if not self.names:
@@ -92,7 +96,7 @@ class Aras400kData(lightning.LightningDataModule):
         workers: Processes that read.
     """
 
-    def __init__(self, folder: str, batch_size: int = 50, workers: int = 2) -> None:
+    def __init__(self, folder: str | None, batch_size: int = 50, workers: int = 2) -> None:
         super().__init__()
         self.folder, self.batch_size, self.workers = folder, batch_size, workers
 

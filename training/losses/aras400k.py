@@ -22,6 +22,9 @@ _CONV_WIDTHS = {
     14: (256, 256),
 }
 _POOLS = (4, 9)
+_WHERE = (
+    "Download torchvision's ImageNet weights (vgg19-*.pth) and say where they are: task.vgg_weights=PATH."
+)
 
 
 def critic_hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -51,12 +54,14 @@ class VGGFeatures(nn.Sequential):
         return nn.MaxPool2d(2) if index in _POOLS else nn.ReLU()
 
     @classmethod
-    def load(cls, path: str | Path) -> VGGFeatures:
+    def load(cls, path: str | Path | None) -> VGGFeatures:
         """Reads ImageNet weights in torchvision's layout (``features.N.weight`` ...), .pth or .safetensors.
 
         Raises:
             InputError: No such file, not a file of plain tensors, or a layer is missing or misshapen.
         """
+        if path is None:
+            raise InputError(f"The perceptual loss needs VGG-19 weights. {_WHERE}")
         features = cls()
         tensors = _read_tensors(Path(path))
         state = {}
@@ -94,11 +99,7 @@ class VGGPerceptualLoss(nn.Module):
 
 def _read_tensors(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise InputError(
-            f"There are no VGG-19 weights at {path}; the perceptual loss needs torchvision's ImageNet "
-            "weights "
-            "(vgg19-*.pth): download them and say where they are with task.vgg_weights=PATH."
-        )
+        raise InputError(f"There are no VGG-19 weights at {path}. {_WHERE}")
     try:
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import lightning
 import torch
 from torch import Tensor
@@ -9,16 +11,20 @@ from torch import Tensor
 from engine.networks.aras400k import PatchCritic, SpadeGenerator, to_uint8
 from training.losses.aras400k import VGGFeatures, VGGPerceptualLoss, critic_hinge, generator_hinge
 
+WEIGHTS_NAME = "generator.safetensors"
+IMAGES_NAME = "generated"
+
 
 class Aras400kTask(lightning.LightningModule):
     """Hinge GAN with one VGG layer: the generator runs once a step, the critic is updated first.
 
-    No schedule, no EMA, no clipping; default PyTorch initialisation.
+    No schedule, no EMA, no clipping; default PyTorch initialisation. When training ends, the generator is
+    written in the published form (its state dict alone, as safetensors) and run on every training mask.
 
     Args:
+        network: The generator; the critic gets the same width.
         vgg_weights: torchvision's ImageNet VGG-19 weights, a local file.
-        width: Channels before the image; 64 in the published model (the critic's first layer has as many).
-        hidden: Channels inside each SPADE; 128 in the published model.
+        output: Folder for ``generator.safetensors`` and the folder ``generated``; None writes neither.
         learning_rate: Of both Adams.
         betas: Of both Adams.
         vgg_weight: Weight of the perceptual term.
@@ -26,19 +32,19 @@ class Aras400kTask(lightning.LightningModule):
 
     def __init__(
         self,
-        vgg_weights: str,
-        width: int = 64,
-        hidden: int = 128,
+        network: SpadeGenerator,
+        vgg_weights: str | None,
+        output: str | None = None,
         learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         vgg_weight: float = 10.0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
         self.automatic_optimization = False
-        self.generator = SpadeGenerator(width=width, hidden=hidden)
-        self.critic = PatchCritic(width=width)
+        self.generator = network
+        self.critic = PatchCritic(channels=network.classes + 3, width=network.width)
         self.perceptual = VGGPerceptualLoss(VGGFeatures.load(vgg_weights))
+        self.output = output
         self.learning_rate, self.betas, self.vgg_weight = learning_rate, tuple(betas), vgg_weight
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -74,9 +80,29 @@ class Aras400kTask(lightning.LightningModule):
         }
         self.log_dict({name: loss.detach() for name, loss in losses.items()}, prog_bar=True)
 
-    def predict_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        """(B, 3, 256, 256) uint8 display values for the class maps of a batch."""
-        return to_uint8(self.generator(batch[1]))
+    def on_train_end(self) -> None:
+        """Writes the generator and the images it makes of the training masks."""
+        if self.output is None:
+            return
+        from safetensors.torch import save_file
+
+        folder = Path(self.output)
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.generator.state_dict().items()}
+        save_file(state, folder / WEIGHTS_NAME)
+        self.write_images(folder / IMAGES_NAME)
+
+    @torch.no_grad()
+    def write_images(self, folder: Path) -> None:
+        """One PNG for every mask of the data module, under the mask's name."""
+        from PIL import Image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        data = self.trainer.datamodule
+        names = iter(data.pairs.names)
+        for _, mask in data.predict_dataloader():
+            images = to_uint8(self.generator(mask.to(self.device))).movedim(1, -1).cpu().numpy()
+            for image in images:
+                Image.fromarray(image).save(folder / next(names))
 
     def _update(self, optimizer: lightning.pytorch.core.optimizer.LightningOptimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
