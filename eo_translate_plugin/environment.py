@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -120,3 +121,13 @@ def _interpreter_of_script(script: Path) -> Path | None:
     real = script.resolve()
     candidates += [real.with_name("python.exe" if os.name == "nt" else "python")]
     return next((path for path in candidates if path.is_absolute() and path.is_file()), None)
+
+
+def requirements(variant: str) -> list[str]:
+    """The engine's packages for ``cpu`` or ``cuda``, as pip takes them.
+
+    They are written when the plugin is packaged (``engine-requirements.txt``), from ``pyproject.toml``.
+    """
+    lines = (PLUGIN_FOLDER / "engine-requirements.txt").read_text(encoding="utf-8").splitlines()
+    start = lines.index(f"[{variant}]") + 1
+    return list(itertools.takewhile(lambda line: not line.startswith("["), lines[start:]))

@@ -37,7 +37,7 @@ class EOTranslatePlugin:
         if self._iface is not None:
             from .ui.options_factory import OptionsFactory
 
-            self._options_factory = OptionsFactory()
+            self._options_factory = OptionsFactory(self._iface)
             self._iface.registerOptionsWidgetFactory(self._options_factory)
 
     def unload(self) -> None:

@@ -105,9 +105,12 @@ class WorkerClient:
                     "the plugin again.",
                     "protocol",
                 )
-        except EngineError:
+        except EngineError as error:
             self._process = None
             process.close(timeout_s=0.2)
+            if error.code == "crash":
+                what = f"The engine does not start with {self.python}: {process.describe_end()}."
+                raise EngineError(what, "start") from None
             raise
         return process
 
@@ -132,7 +135,7 @@ class WorkerClient:
                 if event["event"] == "result":
                     return event["result"]
                 if event["event"] == "error":
-                    raise _error_of(event)
+                    raise _error_of(event, process)
                 if event["event"] == "end":
                     raise EngineError(_end_sentence(process), "crash")
                 on_event(event)
@@ -194,9 +197,11 @@ class _Watch:
             )
 
 
-def _error_of(event: Event) -> EngineError:
+def _error_of(event: Event, process: WorkerProcess) -> EngineError:
     code, message = event.get("code", "error"), event.get("message", "")
-    return EngineCancelledError() if code == "cancelled" else EngineError(message, code)
+    if code == "cancelled":
+        return EngineCancelledError()
+    return EngineError(f"{message} Its log is {process.log_path}." if code == "bug" else message, code)
 
 
 def _end_sentence(process: WorkerProcess) -> str:
