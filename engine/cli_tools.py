@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from engine.cli_errors import plain_errors
+
 
 def register(app: typer.Typer) -> None:
     """Add ``sample`` and ``quicklook`` to the command line."""
-    app.command()(sample)
-    app.command()(quicklook)
+    app.command()(plain_errors(sample))
+    app.command()(plain_errors(quicklook))
 
 
 def sample(

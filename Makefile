@@ -1,0 +1,79 @@
+# Two commands: `make demo` shows what this does, `make test` checks it. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+QGIS_PYTHON ?= /usr/bin/python3
+PIP_INSTALL = -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
+SAR ?=
+DEM ?=
+MASK ?=
+LEGEND ?=
+DATA ?=
+CHECKED = engine training eo_translate_plugin tests benchmarks .ci
+
+export SAR DEM MASK LEGEND
+
+.PHONY: help demo test test-engine test-qgis lint bench package docs test-matrix train clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv-base/.installed ## Both algorithms on a sample scene; or SAR=path [DEM=path], MASK=path [LEGEND=name]
+	@.venv-base/bin/python .ci/demo.py
+
+test: .venv/.installed .venv-qgis/.installed .venv-base/.installed ## Every test, under 15 minutes
+	@status=0; $(MAKE) --no-print-directory test-engine || status=$$?; \
+	$(MAKE) --no-print-directory test-qgis || status=$$?; exit $$status
+
+test-engine: .venv/.installed ## Engine, training, conformance and packaging
+	.venv/bin/python -m pytest tests --ignore=tests/plugin --ignore=tests/e2e $(PYTEST_ARGS)
+
+test-qgis: .venv-qgis/.installed .venv-base/.installed ## Plugin and end-to-end tests inside QGIS's Python
+	QT_QPA_PLATFORM=offscreen EO_TRANSLATE_PYTHON=$(CURDIR)/.venv-base/bin/python \
+	.venv-qgis/bin/python -m pytest tests/plugin tests/e2e $(PYTEST_ARGS)
+
+lint: .venv/.installed ## ruff, and what the plugin repository scans for
+	.venv/bin/ruff check $(CHECKED)
+	.venv/bin/ruff format --check $(CHECKED)
+
+bench: .venv-base/.installed ## Times of the whole and of its parts, into benchmarks/results
+	.venv-base/bin/python benchmarks/run.py
+
+package: ## The plugin's zip, into dist
+	$(PYTHON) .ci/package.py
+
+docs: .venv-base/.installed ## Algorithm reference and pictures, from the plugin and the demo themselves
+	.venv-base/bin/python .ci/docs.py
+
+test-matrix: package ## The zip in QGIS 3.40 on Debian 13 (a chroot of 2.4 GB, root needed)
+	.ci/matrix
+
+train: .venv/.installed ## Fit both bundled models and package them: DATA=folder
+	.venv/bin/eo-train experiment=sar-to-optical $(if $(DATA),data.root=$(DATA))
+	.venv/bin/eo-train experiment=mask-to-image $(if $(DATA),data.root=$(DATA))
+
+clean: ## Remove everything that make made
+	rm -rf .venv .venv-qgis .venv-base .matrix build dist demo
+
+.venv-base/.installed: pyproject.toml
+	@.ci/install-qgis
+	@echo "Making the engine's environment in .venv-base ..."
+	@$(PYTHON) -m venv .venv-base
+	@.venv-base/bin/python $(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/.installed: pyproject.toml
+	@.ci/install-qgis
+	@echo "Making the training and test environment in .venv ..."
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) -e '.[train,dev]'
+	@touch $@
+
+.venv-qgis/.installed: pyproject.toml
+	@.ci/install-qgis
+	@echo "Making the environment of the QGIS tests in .venv-qgis ..."
+	@$(QGIS_PYTHON) -m venv --system-site-packages .venv-qgis
+	@.venv-qgis/bin/python $(PIP_INSTALL) 'pytest>=8' 'pytest-qgis>=2' 'rasterio>=1.4,<2' 'attrs>=23.3'
+	@touch $@
