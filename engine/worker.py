@@ -134,12 +134,13 @@ class Worker:
         }
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        from engine import job as engine_job
         from engine.spec import Job
 
-        request_id = request["id"]
+        request_id, job = request["id"], Job.model_validate(request.get("job"))
+        from engine import job as engine_job
+
         result = engine_job.run(
-            Job.model_validate(request["job"]),
+            job,
             on_progress=self._throttled_progress(request_id),
             is_cancelled=self._cancelled[request_id].is_set,
             log=lambda level, text: self.events.send("log", request_id, level=level, text=text),
