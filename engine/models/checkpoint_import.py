@@ -120,7 +120,7 @@ def _import_aras400k(weights: Path, name: str, replace: bool) -> ModelItem:
     legend = class_colors("aras400k")
     if generator.classes != len(legend):
         raise ModelError(
-            f"{weights} takes {generator.classes} classes and ARAS400k has {len(legend)}; this is "
+            f"The file {weights} takes {generator.classes} classes and ARAS400k has {len(legend)}; this is "
             "another model."
         )
     state = {key: tensor.contiguous() for key, tensor in generator.state_dict().items()}

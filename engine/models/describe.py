@@ -81,6 +81,9 @@ def _flattened(topic: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(_plain(entry) for entry in value.values())
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(entry) for entry in value)
+        separator = " | " if any(isinstance(entry, Mapping) for entry in value) else ", "
+        return separator.join(_plain(entry) for entry in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -82,7 +82,7 @@ class ModelItem(BaseModel):
             )
         path = folder / ITEM_NAME
         if not path.is_file():
-            raise ModelError(f"{folder} is not a model package: it has no {ITEM_NAME}.")
+            raise ModelError(f"The folder {folder} is not a model package: it has no {ITEM_NAME}.")
         document = parse(_read_bounded(path), str(path))
         root = folder.resolve()
         _inside(root, path, ITEM_NAME)
@@ -133,7 +133,8 @@ def parse(text: bytes, where: str) -> Document:
     data = _loads(text, where)
     if not isinstance(data, dict):
         raise ModelError(
-            f"{where} is not a STAC Item: it holds {_short(data)} where an object was expected; {_ADVICE}."
+            f"The file {where} is not a STAC Item: it holds {_short(data)} where an object was "
+            f"expected; {_ADVICE}."
         )
     _check_version(data, where)
     try:
@@ -151,17 +152,20 @@ def _read_bounded(path: Path) -> bytes:
         with path.open("rb") as file:
             text = file.read(MAX_ITEM_BYTES + 1)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ModelError(f"The file {path} cannot be read: {error.strerror}.") from None
     if len(text) > MAX_ITEM_BYTES:
         raise ModelError(
-            f"{path} is larger than {MAX_ITEM_BYTES // 1024**2} MiB, which no model item is; {_ADVICE}."
+            f"The file {path} is larger than {MAX_ITEM_BYTES // 1024**2} MiB, which no model item is; "
+            f"{_ADVICE}."
         )
     return text
 
 
 def _loads(text: bytes, where: str) -> Any:
     def refuse(constant: str) -> NoReturn:
-        raise ModelError(f"{where} holds the number {constant}, which JSON does not have; {_ADVICE}.")
+        raise ModelError(
+            f"The file {where} holds the number {constant}, which JSON does not have; {_ADVICE}."
+        )
 
     def finite(digits: str) -> float:
         value = float(digits)
@@ -171,18 +175,20 @@ def _loads(text: bytes, where: str) -> Any:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise ModelError(f"{where} has the key {key!r} twice in one object; {_ADVICE}.")
+                raise ModelError(f"The file {where} has the key {key!r} twice in one object; {_ADVICE}.")
             found[key] = value
         return found
 
     try:
-        return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
+        return json.loads(
+            text.decode("utf-8"), parse_constant=refuse, parse_float=finite, object_pairs_hook=unique
+        )
     except RecursionError:
-        raise ModelError(f"{where} is nested too deeply to be a model item; {_ADVICE}.") from None
+        raise ModelError(f"The file {where} is nested too deeply to be a model item; {_ADVICE}.") from None
     except UnicodeDecodeError:
-        raise ModelError(f"{where} is not UTF-8 text; {_ADVICE}.") from None
+        raise ModelError(f"The file {where} is not UTF-8 text; {_ADVICE}.") from None
     except ValueError as error:
-        raise ModelError(f"{where} is not valid JSON ({error}); {_ADVICE}.") from None
+        raise ModelError(f"The file {where} is not valid JSON ({error}); {_ADVICE}.") from None
 
 
 def _check_version(data: dict[str, Any], where: str) -> None:
@@ -190,7 +196,8 @@ def _check_version(data: dict[str, Any], where: str) -> None:
     version = properties.get("eo_translate:version") if isinstance(properties, dict) else None
     if isinstance(version, int) and version != VERSION:
         raise ModelError(
-            f"{where} is in version {version} of the package format and this EO Translate reads version "
+            f"The file {where} is in version {version} of the package format and this EO Translate "
+            "reads version "
             f"{VERSION}; "
             "update EO Translate or get a package that fits."
         )

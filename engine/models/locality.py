@@ -73,14 +73,18 @@ class Probe:
             factor = self._factor(fixed_px)
             for stride in (s for s in _STRIDES if fixed_px % s == 0):
                 reach = self._reach(fixed_px, stride, factor)
-                if reach is not None and self._equivariant(fixed_px, stride, reach, factor):
+                if reach is None:
+                    break
+                if self._equivariant(fixed_px, stride, reach, factor):
                     return Geometry(factor, stride, reach, fixed_px)
             return Geometry(factor, 1, None, fixed_px)
         size, factor = self._first_size(preferred_px)
         smallest = self._size_step(size, factor)
         for stride in (s for s in _STRIDES if s % smallest == 0):
             reach = self._growing_reach(size, stride, factor)
-            if reach is not None and self._equivariant(_window(size, reach, stride), stride, reach, factor):
+            if reach is None:
+                break
+            if self._equivariant(_window(size, reach, stride), stride, reach, factor):
                 return Geometry(factor, stride, reach, None)
         return Geometry(factor, smallest, None, None)
 

@@ -156,7 +156,7 @@ def external_files(path: Path) -> list[str]:
     except OSError as error:
         raise ModelError(f"The ONNX file {path} cannot be read: {error.strerror}.") from None
     except (IndexError, ValueError, UnicodeDecodeError):
-        raise ModelError(f"{path} is not an ONNX file, or it is cut off; export it again.") from None
+        raise ModelError(f"The file {path} is not an ONNX file, or it is cut off; export it again.") from None
 
 
 def _locations(data: mmap.mmap, start: int, end: int, message: str, depth: int) -> Iterator[str]:

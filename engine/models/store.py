@@ -113,7 +113,8 @@ def install(source: str | Path, replace: bool = False) -> ModelItem:
         raise ModelError(f"There is nothing at {source}; give the folder or the .zip of a model package.")
     if not zipfile.is_zipfile(source):
         raise ModelError(
-            f"{source} is neither a model package folder nor a zip file of one; a weights file alone is "
+            f"The file {source} is neither a model package folder nor a zip file of one; a weights file "
+            "alone is "
             "taken in by 'eo-translate models import'."
         )
     with _zip_errors(source), zipfile.ZipFile(source) as archive:
@@ -254,13 +255,14 @@ def _install_zip(archive: zipfile.ZipFile, source: Path, replace: bool) -> Model
         default=None,
     )
     if item_name is None:
-        raise ModelError(f"{source} is not a model package: it holds no {ITEM_NAME}.")
+        raise ModelError(f"The file {source} is not a model package: it holds no {ITEM_NAME}.")
     prefix = item_name.removesuffix(ITEM_NAME)
     with archive.open(item_name) as file:
         text = file.read(MAX_ITEM_BYTES + 1)
     if len(text) > MAX_ITEM_BYTES:
         raise ModelError(
-            f"{item_name} in {source} is larger than {MAX_ITEM_BYTES // 1024**2} MiB, which no model item is."
+            f"The file {item_name} in {source} is larger than {MAX_ITEM_BYTES // 1024**2} MiB, which no "
+            "model item is."
         )
     document = parse(text, f"{source}:{item_name}")
     missing = [a.href for a in document.assets.values() if prefix + a.href not in members]
@@ -280,18 +282,20 @@ def _checked_members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfil
         name = info.filename
         if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
             raise ModelError(
-                f"{source} holds {name!r}, a path that leaves the archive; nothing was installed."
+                f"The file {source} holds {name!r}, a path that leaves the archive; nothing was installed."
             )
         if stat.S_ISLNK(info.external_attr >> 16):
             raise ModelError(
-                f"{source} holds the link {name!r}; a model package holds plain files only, and nothing "
+                f"The file {source} holds the link {name!r}; a model package holds plain files only, "
+                "and nothing "
                 "was installed."
             )
         if info.flag_bits & 1:
-            raise ModelError(f"{source} is encrypted; unpack it and install the folder.")
+            raise ModelError(f"The file {source} is encrypted; unpack it and install the folder.")
         if name in members or len(members) >= _MAX_ZIP_ENTRIES:
             raise ModelError(
-                f"{source} holds {name!r} twice or too many files to be a model package; nothing was "
+                f"The file {source} holds {name!r} twice or too many files to be a model package; "
+                "nothing was "
                 "installed."
             )
         if not info.is_dir():

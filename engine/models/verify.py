@@ -70,14 +70,16 @@ def _check_stac(document: dict[str, Any], item: ModelItem) -> None:
             iter(sorted(Draft7Validator(core, registry=registry).iter_errors(document), key=_depth)), None
         )
     except Unresolvable as unresolvable:
-        raise ModelError(f"{where} asks for a schema that is not at hand ({unresolvable}).") from None
+        raise ModelError(
+            f"The file {where} asks for a schema that is not at hand ({unresolvable})."
+        ) from None
     if error is not None:
         field = ".".join(str(step) for step in error.absolute_path) or "the item"
-        raise ModelError(f"{where} is not a valid STAC Item: {field}: {error.message[:300]}.")
+        raise ModelError(f"The file {where} is not a valid STAC Item: {field}: {error.message[:300]}.")
     try:
         pystac.Item.from_dict(document)
     except Exception as problem:  # pystac raises whatever its parsers raise
-        raise ModelError(f"{where} is not a valid STAC Item: {problem}.") from None
+        raise ModelError(f"The file {where} is not a valid STAC Item: {problem}.") from None
 
 
 def _depth(error: Any) -> int:
@@ -91,7 +93,7 @@ def _check_mlm(document: dict[str, Any], item: ModelItem) -> None:
     where = item.folder / ITEM_NAME
     declared = document.get("stac_extensions") or []
     if not any(str(uri).startswith("https://stac-extensions.github.io/mlm/") for uri in declared):
-        raise ModelError(f"{where} does not name the MLM extension in stac_extensions; it must.")
+        raise ModelError(f"The file {where} does not name the MLM extension in stac_extensions; it must.")
     try:
         mlm = MLModelProperties.model_validate(document["properties"])
     except ValidationError as error:

@@ -146,14 +146,14 @@ def _sizes(tensors: Mapping[str, Tensor], where: str) -> tuple[int, int, int]:
     for name in ("fc.weight", "up_0.norm_0.mlp_shared.0.weight"):
         if name not in tensors or tensors[name].ndim != 4:
             raise ModelError(
-                f"{where} is not an ARAS400k generator: the tensor {name} is missing or has no four "
+                f"The file {where} is not an ARAS400k generator: the tensor {name} is missing or has no four "
                 "dimensions."
             )
         shapes.append(tuple(tensors[name].shape))
     (start, classes, *_), (hidden, *_) = shapes
     if start % 16 or start == 0 or not 0 < start <= 16384 or not 0 < classes <= 254 or not 0 < hidden <= 4096:
         raise ModelError(
-            f"{where} is not an ARAS400k generator: fc.weight has the shape {list(shapes[0])}; its "
+            f"The file {where} is not an ARAS400k generator: fc.weight has the shape {list(shapes[0])}; its "
             "first number must be "
             "a multiple of 16 (1024 in the published model)."
         )
@@ -175,7 +175,8 @@ def _check_tensors(
             break
     if problems:
         raise ModelError(
-            f"{where} does not fit the ARAS400k generator ({'; '.join(problems)}); nothing was loaded."
+            f"The file {where} does not fit the ARAS400k generator ({'; '.join(problems)}); nothing was "
+            "loaded."
         )
 
 
