@@ -47,7 +47,8 @@ def pseudo_label(optical: NDArray[np.float32], smooth: bool = True) -> NDArray[n
     ).astype(np.uint8)
     if smooth:
         labels = majority(labels, 7)
-    cloud = ndimage.maximum_filter(np.minimum(np.minimum(b11, b8), b3), 9) > CLOUD
+    cloud = ndimage.binary_opening(np.minimum(np.minimum(b11, b8), b3) > CLOUD, np.ones((5, 5)))
+    cloud = ndimage.binary_dilation(cloud, np.ones((9, 9)))
     labels[cloud | ~np.isfinite(optical).all(axis=0)] = NO_CLASS
     return labels
 

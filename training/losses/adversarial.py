@@ -19,15 +19,25 @@ class PatchDiscriminator(nn.Module):
         channels: Of condition and image together.
         widths: Channels after each stride-2 convolution.
         scales: Number of resolutions, each half of the one before.
+        mean, std: What standardises the image's reflectance. Spectral norm bounds how much the score can change
+            with the input: unscaled reflectance, all of it near 0.2, would leave it nothing to tell by.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int] = (48, 96, 192), scales: int = 2) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int] = (48, 96, 192),
+        scales: int = 2,
+        mean: float = 0.2,
+        std: float = 0.12,
+    ) -> None:
         super().__init__()
+        self.mean, self.std = mean, std
         self.critics = nn.ModuleList(_critic(channels, widths) for _ in range(scales))
 
     def forward(self, condition: Tensor, image: Tensor) -> list[Features]:
         """Features of every layer for each scale; the last is the patches' score, (B, 1, h, w)."""
-        x = torch.cat([condition, image], dim=1)
+        x = torch.cat([condition, (image - self.mean) / self.std], dim=1)
         results = []
         for critic in self.critics:
             features, y = [], x

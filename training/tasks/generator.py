@@ -29,6 +29,9 @@ class Objective:
     Attributes:
         scales: Averaging cell (px) -> weight of the energy score between images averaged over such cells.
         spread: How much draws of the noise differ: 0 not at all, 1 as the truth does.
+        brightness: Weight of the same score for the mean of the bands.
+        brightness_spread: Its ``spread``. Larger than that of the bands, it puts the variety into brightness and
+            leaves the spectral angle alone.
         angle: Weight of the spectral angle.
         adversarial: Weight of the hinge loss.
         matching: Weight of feature matching.
@@ -38,6 +41,8 @@ class Objective:
 
     scales: Mapping[int, float]
     spread: float
+    brightness: float
+    brightness_spread: float
     angle: float
     adversarial: float
     matching: float
@@ -194,6 +199,8 @@ class GeneratorTask(L.LightningModule):
     def _reconstruction(self, images: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         plan = self.objective
         score = energy(images, truth, weight, plan.spread, plan.scales)
+        grey, true_grey = images.mean(dim=2, keepdim=True), truth.mean(dim=1, keepdim=True)
+        score = score + plan.brightness * energy(grey, true_grey, weight, plan.brightness_spread, plan.scales)
         angle = torch.stack([spectral_angle(image, truth, weight) for image in images]).mean()
         self.log_dict({"loss/energy": score, "loss/angle": angle})
         return score + plan.angle * angle
