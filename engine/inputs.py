@@ -1,0 +1,437 @@
+"""The rasters of a job as the model's input tensors, read by window on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.models import legends
+from engine.models.item import ModelItem
+from engine.models.schema import Constant, ContinuousInput, Linear, OneHotInput, Scene, SceneMean
+from engine.raster.bands import choose_bands, mask_bands
+from engine.raster.grid import Grid, describe_crs, parse_crs, project_bounds, target_grid
+from engine.raster.source import Pixels, Source, open_raster
+from engine.raster.statistics import Statistics, mean_and_std
+from engine.raster.units import Units, tell_units, to_db
+from engine.spec import InputRaster, Job
+from engine.tiling.lattice import Box, split
+
+Log = Callable[[str, str], None]
+_SCAN_PX = 2048
+_FAR_DEVIATIONS = 4.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """The model's inputs over a box of the layer.
+
+    Attributes:
+        box: Where, in pixels of the layer.
+        tensors: Tensor name -> float32 (C, H, W), normalised; 0 where invalid.
+        valid: (H, W) bool: every required input is valid.
+    """
+
+    box: Box
+    tensors: dict[str, NDArray[np.float32]]
+    valid: NDArray[np.bool_]
+
+    def window(self, box: Box) -> dict[str, NDArray[np.float32]]:
+        """The tensors of a part, as (1, C, h, w)."""
+        rows, cols = box.within(self.box).slices
+        return {
+            name: np.ascontiguousarray(tensor[None, :, rows, cols]) for name, tensor in self.tensors.items()
+        }
+
+
+class Condition(Protocol):
+    """One input of the model, bound to a raster or absent."""
+
+    def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """(C, H, W) float32 and the (H, W) bool validity that decides about the output, or None."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """An optional input that was not given: zeros, its validity planes too."""
+
+    channels: int
+
+    def read(self, box: Box) -> tuple[NDArray[np.float32], None]:
+        """Zeros."""
+        return np.zeros((self.channels, box.height, box.width), dtype=np.float32), None
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Measured values: to the model's units, normalised, invalid pixels 0.
+
+    Attributes:
+        places: Index among the model's bands of each band that is read.
+        factors: (scale, offset) of each band that is read, on the stored values.
+        units: What radar values are taken for; None for everything else.
+        statistics: (mean, standard deviation) of each band that is read.
+    """
+
+    entry: ContinuousInput
+    source: Source
+    places: tuple[int, ...]
+    factors: tuple[tuple[float, float], ...]
+    units: Units | None = None
+    statistics: tuple[Statistics, ...] = ()
+
+    def physical(self, pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Stored values to the model's units, and where they are valid."""
+        values, valid = pixels.values.astype(np.float32), pixels.valid.copy()
+        if any(factor != (1.0, 0.0) for factor in self.factors):
+            scale, offset = np.array(self.factors, dtype=np.float32).T[:, :, None, None]
+            values = values * scale + offset
+        if self.units is not None:
+            values, positive = to_db(values, self.units)
+            valid &= positive
+        return values, valid & np.isfinite(values)
+
+    def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Bands, then their validity planes where the model wants them."""
+        values, valid = self.physical(self.source.read(box))
+        bands = len(self.entry.bands)
+        tensor = np.zeros((self.entry.channels, box.height, box.width), dtype=np.float32)
+        places = list(self.places)
+        tensor[places] = np.where(valid, self._normalised(values), 0)
+        if self.entry.validity_planes:
+            tensor[[bands + place for place in places]] = valid
+        if not self.entry.required:
+            return tensor, None
+        deciding = [i for i, place in enumerate(places) if self.entry.bands[place].required]
+        return tensor, valid[deciding].all(axis=0)
+
+    def _normalised(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        rule, places = self.entry.normalisation, list(self.places)
+        if isinstance(rule, Scene):
+            mean, std = _columns(self.statistics)
+        elif isinstance(rule, SceneMean):
+            mean, std = _columns(self.statistics)[0], np.float32(rule.scale)
+        elif isinstance(rule, Constant):
+            mean, std = _columns([(rule.mean[place], rule.std[place]) for place in places])
+        if isinstance(rule, Linear):
+            y = x * np.float32(rule.scale) + np.float32(rule.offset)
+        else:
+            y = (x - mean) / std
+        return np.clip(y, *rule.clip) if rule.clip else y
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """A class mask as one 0/1 plane a class."""
+
+    entry: OneHotInput
+    source: Source
+    legend: legends.Legend
+
+    def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """One plane a class, all 0 where there is none."""
+        values, valid = self._values(box)
+        index = self.legend.apply(values)
+        index[~valid] = legends.NODATA
+        planes = index == np.arange(self.entry.channels, dtype=np.uint8)[:, None, None]
+        return planes.astype(np.float32), index != legends.NODATA if self.entry.required else None
+
+    def check_classes(self, box: Box) -> None:
+        """Looks at every pixel that will be used.
+
+        Raises:
+            InputError: Values without a class, each with its share of the pixels.
+        """
+        counts: dict[int, int] = {}
+        pixels = 0
+        for part in split(box, _SCAN_PX):
+            values, valid = self._values(part)
+            pixels += int(valid.sum())
+            for value, count in self.legend.unknown(values, valid).items():
+                counts[value] = counts.get(value, 0) + count
+        if counts:
+            name = self.source.dataset.name
+            raise InputError(self.legend.unknown_sentence(counts, pixels, name, len(self.source.bands) == 3))
+
+    def _values(self, box: Box) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        pixels = self.source.read(box)
+        valid = pixels.valid.all(axis=0)
+        if len(pixels.values) == 3:
+            return np.where(pixels.valid, pixels.values, 0).astype(np.uint8), valid
+        spec = self.source.spec
+        values = np.where(valid, pixels.values[0], 0)
+        return (values if (spec.scale, spec.offset) == (1, 0) else values * spec.scale + spec.offset), valid
+
+
+@dataclass
+class Inputs:
+    """All inputs of a job on one grid.
+
+    Attributes:
+        layer: The whole output grid; context beyond the job's extent is read from it.
+        box: The job's extent in it.
+        conditions: Tensor name -> condition.
+        statistics: Modality -> band -> (mean, standard deviation) that normalise it.
+        units: Modality -> what its values were taken for.
+    """
+
+    layer: Grid
+    box: Box
+    sources: list[Source]
+    conditions: dict[str, Condition]
+    statistics: dict[str, dict[str, Statistics]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+    def read(self, box: Box) -> Context:
+        """The model's inputs over a box of the layer, which may reach beyond its border."""
+        valid = np.ones((box.height, box.width), dtype=bool)
+        tensors = {}
+        for name, condition in self.conditions.items():
+            tensors[name], decides = condition.read(box)
+            if decides is not None:
+                valid &= decides
+        return Context(box, tensors, valid)
+
+    def close(self) -> None:
+        """Closes all files."""
+        for source in self.sources:
+            source.close()
+
+
+def open_inputs(job: Job, item: ModelItem, log: Log) -> Inputs:
+    """Opens, checks and aligns every raster of a job.
+
+    Raises:
+        InputError: The first thing that is wrong with one of them.
+    """
+    _check_modalities(job, item)
+    sources: list[Source] = []
+    try:
+        for entry in item.inputs:
+            if entry.modality in job.inputs:
+                sources.append(_open_source(job.inputs[entry.modality], entry, item))
+        layer = _layer(job, sources, log)
+        inputs = Inputs(layer, _box(job, layer), sources, {})
+        for source in sources:
+            _align(source, inputs, item, log)
+        for entry in item.inputs:
+            source = next((s for s in sources if s.modality == entry.modality), None)
+            inputs.conditions[entry.tensor] = _condition(entry, source, inputs, item, log)
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return inputs
+
+
+def _check_modalities(job: Job, item: ModelItem) -> None:
+    for modality in job.inputs:
+        item.input(modality)
+    for entry in item.inputs:
+        if entry.required and entry.modality not in job.inputs:
+            raise InputError(
+                f"The model {item.id} needs the input {entry.modality}, which was not given; add a raster for it."
+            )
+
+
+def _open_source(spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem) -> Source:
+    _check_settings(spec, entry)
+    dataset = open_raster(spec.path, entry.modality)
+    try:
+        if isinstance(entry, OneHotInput):
+            colors = legends.load(spec.legend, item).has_colors
+            bands = list(mask_bands(dataset, entry.modality, spec.bands, colors))
+        else:
+            bands = choose_bands(dataset, entry, spec.bands)
+    except InputError:
+        dataset.close()
+        raise
+    places = tuple(place for place, band in enumerate(bands) if band is not None)
+    return Source(entry.modality, spec, dataset, [bands[place] for place in places], places)
+
+
+def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> None:
+    is_mask = isinstance(entry, OneHotInput)
+    if spec.legend is not None and not is_mask:
+        raise InputError(f"A legend was given for {entry.modality}, which is no class mask; leave it out.")
+    if spec.units != "auto" and (is_mask or entry.units != "dB"):
+        raise InputError(
+            f"The units {spec.units} were given for {entry.modality}, which is no radar input; leave them out."
+        )
+    if spec.statistics is not None and (is_mask or not isinstance(entry.normalisation, Scene | SceneMean)):
+        raise InputError(
+            f"Statistics were given for {entry.modality}, which this model does not normalise by the scene; leave them out."
+        )
+
+
+def _layer(job: Job, sources: Sequence[Source], log: Log) -> Grid:
+    """The output grid, from the first given raster in the model's order."""
+    reference = sources[0]
+    bare = [source for source in sources if source.grid.crs is None]
+    if bare and len(bare) < len(sources):
+        located = next(source for source in sources if source.grid.crs is not None)
+        raise InputError(
+            f"The {bare[0].modality} raster {bare[0].dataset.name} has no CRS and the {located.modality} raster has one "
+            f"({describe_crs(located.grid.crs)}), so they cannot be aligned; assign the right CRS to the first."
+        )
+    if bare and not all(source.grid.same_as(reference.grid) for source in sources):
+        raise InputError(
+            "The input rasters have no CRS and differ in size or position, so they cannot be aligned; assign a CRS to each."
+        )
+    layer = target_grid(reference.dataset, job.crs, job.resolution)
+    if bare:
+        log(
+            "warning",
+            f"{reference.dataset.name} has no CRS: the result lies on its pixel grid and has none either.",
+        )
+    return layer
+
+
+def _box(job: Job, layer: Grid) -> Box:
+    if job.extent is None:
+        return layer.box
+    extent = job.extent
+    if not (extent[0] < extent[2] and extent[1] < extent[3]):
+        raise InputError(
+            f"The extent {extent} is empty; give xmin, ymin, xmax, ymax with xmin < xmax and ymin < ymax."
+        )
+    if job.extent_crs is not None:
+        if layer.crs is None:
+            raise InputError(
+                "The extent has a CRS and the input raster has none; give the extent in the raster's own coordinates."
+            )
+        extent = project_bounds(extent, parse_crs(job.extent_crs), layer.crs)
+    box = layer.box_of(extent)
+    if box is None:
+        raise InputError(
+            f"The extent {job.extent} does not meet the input raster, which covers {_rounded(layer.bounds())} "
+            f"({describe_crs(layer.crs)})."
+        )
+    return box
+
+
+def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
+    if not source.overlaps(inputs.layer, inputs.box):
+        raise InputError(
+            f"The {source.modality} raster {source.dataset.name} does not overlap the area to translate: it covers "
+            f"{_rounded(source.grid.bounds())} ({describe_crs(source.grid.crs)}), and the area is "
+            f"{_rounded(inputs.layer.bounds(inputs.box))} ({describe_crs(inputs.layer.crs)})."
+        )
+    classes = isinstance(item.input(source.modality), OneHotInput)
+    if source.align(inputs.layer, classes):
+        log(
+            "info",
+            f"The {source.modality} raster is resampled from {describe_crs(source.grid.crs)} to the output grid "
+            f"({describe_crs(inputs.layer.crs)}).",
+        )
+
+
+def _condition(
+    entry: ContinuousInput | OneHotInput, source: Source | None, inputs: Inputs, item: ModelItem, log: Log
+) -> Condition:
+    if source is None:
+        return Absent(entry.channels)
+    if isinstance(entry, OneHotInput):
+        mask = OneHot(entry, source, legends.load(source.spec.legend, item))
+        _check_not_empty(source, source.sample().valid)
+        mask.check_classes(inputs.box)
+        return mask
+    return _continuous(entry, source, inputs, item, log)
+
+
+def _continuous(
+    entry: ContinuousInput, source: Source, inputs: Inputs, item: ModelItem, log: Log
+) -> Continuous:
+    spec, dataset = source.spec, source.dataset
+    if (spec.scale, spec.offset) == (1.0, 0.0):
+        factors = tuple((dataset.scales[b - 1], dataset.offsets[b - 1]) for b in source.bands)
+    else:
+        factors = tuple((spec.scale, spec.offset) for _ in source.bands)
+    condition = Continuous(entry, source, source.places, factors)
+    sample = source.sample()
+    _check_not_empty(source, sample.valid)
+    if entry.units == "dB":
+        units = _units(condition, sample, log)
+        inputs.units[entry.modality] = units
+        condition = Continuous(entry, source, source.places, factors, units)
+    values, valid = condition.physical(sample)
+    names = [entry.bands[place].name for place in source.places]
+    measured = {n: mean_and_std(x, ok) for n, x, ok in zip(names, values, valid, strict=True)}
+    if condition.units != "relative":
+        _warn_if_far(entry.modality, measured, item, log)
+    if not isinstance(entry.normalisation, Scene | SceneMean):
+        return condition
+    used = {name: _override(spec, entry.modality, name, measured) for name in names}
+    inputs.statistics[entry.modality] = used
+    return Continuous(
+        entry, source, source.places, factors, condition.units, tuple(used[name] for name in names)
+    )
+
+
+def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
+    source = condition.source
+    if source.spec.units != "auto":
+        return source.spec.units
+    values, valid = condition.physical(sample)
+    dataset = source.dataset
+    texts = [t for b in source.bands for t in (dataset.descriptions[b - 1], dataset.units[b - 1]) if t]
+    reading = tell_units(values[valid], texts) if valid.any() else tell_units(np.array([-10.0]), texts)
+    meaning = {"db": "decibel", "linear": "linear power", "relative": "a relative display stretch of decibel"}
+    name = f"The {source.modality} raster {dataset.name} is taken for {meaning[reading.units]} ({reading.reason})"
+    if reading.certain:
+        log("info", f"{name}.")
+    else:
+        log("warning", f"{name}; this is not certain, so say which units it has if that is wrong.")
+    if reading.units == "relative" and isinstance(condition.entry.normalisation, Constant | Linear):
+        log("warning", "The model expects calibrated decibel, so a display stretch will give wrong tones.")
+    return reading.units
+
+
+def _check_not_empty(source: Source, valid: NDArray[np.bool_]) -> None:
+    if not valid.any() and not source.has_valid_pixels():
+        raise InputError(
+            f"The {source.modality} raster {source.dataset.name} has no valid pixels: all are nodata; check the file and its "
+            "nodata value."
+        )
+
+
+def _override(spec: InputRaster, modality: str, name: str, measured: dict[str, Statistics]) -> Statistics:
+    if spec.statistics is None:
+        return measured[name]
+    if name not in spec.statistics:
+        raise InputError(
+            f"The statistics given for {modality} lack the band {name}; give (mean, standard deviation) for "
+            f"{', '.join(measured)}."
+        )
+    mean, std = spec.statistics[name]
+    if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
+        raise InputError(
+            f"The statistics given for {modality} {name} must be a number and a deviation above 0, not {mean}, {std}."
+        )
+    return mean, std
+
+
+def _warn_if_far(modality: str, measured: dict[str, Statistics], item: ModelItem, log: Log) -> None:
+    """Compares with ``eo_translate:sample_statistics``: modality -> band -> {"mean", "std"} over the training scenes."""
+    known = item.sample_statistics.get(modality, {})
+    for name, (mean, _) in measured.items():
+        usual = known.get(name, {})
+        if {"mean", "std"} <= set(usual) and abs(mean - usual["mean"]) > _FAR_DEVIATIONS * usual["std"]:
+            log(
+                "warning",
+                f"The mean of {modality} {name} is {mean:.4g}, and the model was trained on about {usual['mean']:.4g} "
+                f"(+- {usual['std']:.3g}): check units and scaling, the result may be poor.",
+            )
+
+
+def _columns(pairs: Sequence[Statistics]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    mean, std = np.array(pairs, dtype=np.float32).T[:, :, None, None]
+    return mean, std
+
+
+def _rounded(bounds: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:.10g}" for value in bounds) + ")"

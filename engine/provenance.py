@@ -1,0 +1,46 @@
+"""Where a result comes from, as GDAL tags: no times, so that the same job gives the same file."""
+
+from __future__ import annotations
+
+import json
+
+import engine
+from engine.diagnostics import versions
+from engine.inputs import Inputs
+from engine.models.item import ModelItem
+from engine.raster.writer import TAG_DOMAIN
+from engine.spec import Job
+
+
+def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> dict[str, dict[str, str]]:
+    """Tags by domain; the default domain says what any GIS shows, ours everything that a rerun needs."""
+    given = ", ".join(job.inputs)
+    noise = {"seed": job.seed, "samples": job.samples} if item.noise else {"samples": job.samples}
+    details = {
+        "SYNTHETIC": "yes",
+        "MODEL": item.id,
+        "MODEL_TITLE": item.title,
+        "MODEL_SHA256": item.sha256,
+        "SEED": str(job.seed),
+        "SAMPLES": str(job.samples),
+        "DEVICE": device,
+        "JOB": job.model_dump_json(exclude_defaults=True),
+        "STATISTICS": json.dumps(inputs.statistics),
+        "UNITS": json.dumps(inputs.units),
+        "TILING": json.dumps({**item.tiling.model_dump(), "world_origin_px": inputs.layer.part(inputs.box).origin}),
+        "VERSIONS": json.dumps(versions()),
+        "LIMITS": item.limits,
+        "CITATION": item.citation,
+        "LICENSE": item.license,
+    }
+    return {
+        "": {
+            "SYNTHETIC": "yes",
+            "TIFFTAG_SOFTWARE": f"EO Translate {engine.__version__}",
+            "TIFFTAG_IMAGEDESCRIPTION": (
+                f"Synthetic {item.output.modality} image, made from {given} by the model {item.id}; not an observation. "
+                + ", ".join(f"{key} {value}" for key, value in noise.items())
+            ),
+        },
+        TAG_DOMAIN: {key: value for key, value in details.items() if value},
+    }

@@ -1,0 +1,1 @@
+"""Rasters: open, align on one grid, read windows, write mosaics."""

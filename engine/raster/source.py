@@ -1,0 +1,317 @@
+"""Input rasters: opened with every doubt raised at once, aligned on the output grid, read by window."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from engine.errors import InputError
+from engine.raster.grid import Grid, project_bounds
+from engine.spec import InputRaster
+from engine.tiling.lattice import Box
+
+SAMPLE_PX = 1024
+_CACHE_BYTES = 256 << 20
+_SHRINK = 1.5  # from this ratio of pixel sizes on, an average says more than the nearest four pixels
+# tolerance=0 makes rasterio 1.4 build a warper without a transformer; this is exact for all that matters.
+_WARP_TOLERANCE_PX = 1e-6
+_NETWORK_DRIVERS = frozenset(
+    [
+        "DAAS",
+        "EEDA",
+        "EEDAI",
+        "HTTP",
+        "NGW",
+        "OGCAPI",
+        "PLMOSAIC",
+        "PLSCENES",
+        "PostGISRaster",
+        "RASDAMAN",
+        "STACIT",
+        "STACTA",
+        "WCS",
+        "WMS",
+        "WMTS",
+    ]
+)
+_REMOTE = re.compile(
+    r"^(?!file://)[a-z][a-z0-9+.-]*://"
+    r"|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
+    r"|^(wms|wmts|wcs|ogcapi|zxy|pg|eedai|plmosaic|stacit|stacta|daas|ngw|iip|rasdaman):"
+    r"|(^|&)(url|type)=",
+    re.IGNORECASE,
+)
+_WEB_DOCUMENT = re.compile(rb"<(GDAL_WMS|WMS_GDAL|GDAL_WMTS|WCS_GDAL|GDAL_HTTP)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Values as stored (B, H, W) and where they mean something: bool (B, H, W)."""
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+
+@contextmanager
+def gdal_environment() -> Iterator[None]:
+    """GDAL for local rasters: bounded block cache, no requests over the network."""
+    options = {"GDAL_CACHEMAX": _CACHE_BYTES, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
+    with rasterio.Env(**options):
+        yield
+
+
+def open_raster(path: str, modality: str) -> DatasetReader:
+    """Opens a local raster.
+
+    Raises:
+        InputError: It is missing, remote, no raster, complex, or located by ground control points alone.
+    """
+    _check_place(path, modality)
+    try:
+        # Overviews are often smoothed: statistics must not depend on whether a file has them.
+        dataset = DatasetReader(path, driver=_local_drivers(), OVERVIEW_LEVEL="NONE")
+    except RasterioIOError as error:
+        raise InputError(_why_not_open(path, modality, error)) from None
+    try:
+        _check_content(dataset, modality)
+    except InputError:
+        dataset.close()
+        raise
+    return dataset
+
+
+class Source:
+    """Chosen bands of one raster on the layer's grid.
+
+    Args:
+        modality: What it is given for; for messages.
+        spec: The job's words about it.
+        dataset: Opened by ``open_raster``; closed by ``close``.
+        bands: Band numbers from 1.
+        places: Which of the model's bands each of them is.
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        spec: InputRaster,
+        dataset: DatasetReader,
+        bands: list[int],
+        places: tuple[int, ...],
+    ) -> None:
+        self.modality, self.spec, self.dataset, self.bands = modality, spec, dataset, bands
+        self.places = places
+        self.grid = Grid.of(dataset)
+        self._aligned: DatasetReader | WarpedVRT = dataset
+        self._layer = self.grid
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._aligned is not self.dataset:
+            self._aligned.close()
+        self.dataset.close()
+
+    def align(self, layer: Grid, classes: bool) -> bool:
+        """Makes ``read`` answer on ``layer``: directly, or through a warp.
+
+        Args:
+            layer: The grid to read on.
+            classes: Values are class numbers: nearest neighbour, the most frequent one when pixels grow.
+
+        Returns:
+            Whether pixels are resampled.
+        """
+        self._layer = layer
+        if self.grid.same_as(layer):
+            return False
+        shrinks = self._shrinks(layer)
+        if classes:
+            resampling = Resampling.mode if shrinks else Resampling.nearest
+        else:
+            resampling = Resampling.average if shrinks else Resampling.bilinear
+        dtype = np.dtype(self.dataset.dtypes[self.bands[0] - 1])
+        self._aligned = WarpedVRT(
+            self.dataset,
+            crs=layer.crs,
+            transform=layer.transform,
+            width=layer.width,
+            height=layer.height,
+            resampling=resampling,
+            tolerance=_WARP_TOLERANCE_PX,
+            src_nodata=self._source_nodata(dtype),
+            nodata=math.nan,
+            dtype="float32" if dtype.itemsize < 4 or dtype == np.float32 else "float64",
+            UNIFIED_SRC_NODATA="NO",
+        )
+        return True
+
+    def read(self, box: Box) -> Pixels:
+        """Pixels of a box of the layer; beyond the layer's border its mirror image.
+
+        Raises:
+            InputError: The file is damaged there.
+        """
+        rows = mirrored(*box.rows, self._layer.height)
+        cols = mirrored(*box.cols, self._layer.width)
+        top, left = int(rows.min()), int(cols.min())
+        window = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+        pixels = self._read(self._aligned, window=window)
+        if box.intersection(self._layer.box) == box:
+            return pixels
+        take = (slice(None), (rows - top)[:, None], (cols - left)[None, :])
+        return Pixels(pixels.values[take], pixels.valid[take])
+
+    def sample(self) -> Pixels:
+        """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 (nearest pixels)."""
+        shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
+        return self._read(self.dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
+
+    def has_valid_pixels(self) -> bool:
+        """Whether any pixel of the raster is valid; reads it all in the worst case."""
+        return any(
+            self._read(
+                self.dataset, window=Window(col, row, SAMPLE_PX, SAMPLE_PX).intersection(self._whole)
+            ).valid.any()
+            for row in range(0, self.dataset.height, SAMPLE_PX)
+            for col in range(0, self.dataset.width, SAMPLE_PX)
+        )
+
+    def overlaps(self, layer: Grid, box: Box) -> bool:
+        """Whether the raster's rectangle meets the box of ``layer``."""
+        if self.grid.same_as(layer):
+            return True
+        mine = project_bounds(self.grid.bounds(), self.grid.crs, layer.crs)
+        xmin, ymin, xmax, ymax = layer.bounds(box)
+        return mine[0] < xmax and mine[2] > xmin and mine[1] < ymax and mine[3] > ymin
+
+    @property
+    def _whole(self) -> Window:
+        return Window(0, 0, self.dataset.width, self.dataset.height)
+
+    def _shrinks(self, layer: Grid) -> bool:
+        own, other = self.grid.gsd_m(), layer.gsd_m()
+        return own is not None and other is not None and other / own > _SHRINK
+
+    def _source_nodata(self, dtype: np.dtype[Any]) -> float | None:
+        """Nodata for the warper: the user's, the file's, else NaN where the type has it and no mask rules."""
+        if self.spec.nodata is not None:
+            return self.spec.nodata
+        declared = self.dataset.nodatavals[self.bands[0] - 1]
+        if declared is not None:
+            return declared
+        masked = MaskFlags.per_dataset in self.dataset.mask_flag_enums[self.bands[0] - 1]
+        return math.nan if dtype.kind == "f" and not masked else None
+
+    def _read(self, dataset: DatasetReader | WarpedVRT, **where: Any) -> Pixels:
+        try:
+            values = dataset.read(self.bands, **where)
+            valid = self._valid(dataset, values, where)
+        except RasterioError as error:
+            raise InputError(
+                f"The {self.modality} raster {self.dataset.name} cannot be read ({_reason(error)}); the file may be damaged."
+            ) from None
+        return Pixels(values, valid)
+
+    def _valid(
+        self, dataset: DatasetReader | WarpedVRT, values: NDArray[Any], where: dict[str, Any]
+    ) -> NDArray[np.bool_]:
+        valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
+        if dataset is not self.dataset:
+            return valid  # the warp has turned everything invalid into NaN
+        if self.spec.nodata is not None:
+            return valid & (values != np.array(self.spec.nodata).astype(values.dtype))
+        flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
+        if any(MaskFlags.all_valid not in flag for flag in flags):
+            valid &= dataset.read_masks(self.bands, **where) > 0
+        return valid
+
+
+def mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Indices in ``[0, size)`` for positions of an endless mirror: ``... 1 0 | 0 1 ... n-1 | n-1 n-2 ...``."""
+    phase = np.arange(start, stop) % (2 * size)
+    return np.minimum(phase, 2 * size - 1 - phase)
+
+
+def measured_bands(dataset: DatasetReader) -> list[int]:
+    """Numbers of the bands that are no alpha band."""
+    return [
+        number
+        for number, use in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if use != ColorInterp.alpha
+    ]
+
+
+def _local_drivers() -> list[str]:
+    with rasterio.Env() as environment:
+        return [name for name in environment.drivers() if name not in _NETWORK_DRIVERS]
+
+
+def _check_place(path: str, modality: str) -> None:
+    if _REMOTE.search(path):
+        raise InputError(
+            f"The {modality} input {path.split('?')[0][:80]!r} is a web or database layer; save it as a GeoTIFF first "
+            "(in QGIS: Export > Save As > Raw data) and give that file."
+        )
+    if os.path.exists(path.removeprefix("file://")) or path.startswith("/vsi"):
+        return
+    # A subdataset such as NETCDF:"file.nc":variable names a file inside.
+    parts = re.split(r'[:"]', path)[1:]
+    if not any(part and os.path.exists(part) for part in parts):
+        raise InputError(f"The {modality} raster {path} does not exist; check the path.")
+
+
+def _why_not_open(path: str, modality: str, error: RasterioIOError) -> str:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+    except OSError as problem:
+        if isinstance(problem, PermissionError):
+            return f"The {modality} raster {path} cannot be read: permission denied."
+        head = b""
+    if _WEB_DOCUMENT.search(head):
+        return f"The {modality} input {path} describes a web layer (WMS); save it as a GeoTIFF first and give that file."
+    return f"The {modality} input {path} is not a raster that GDAL can open ({_reason(error)})."
+
+
+def _check_content(dataset: DatasetReader, modality: str) -> None:
+    name = dataset.name
+    if dataset.driver in _NETWORK_DRIVERS:
+        raise InputError(
+            f"The {modality} input {name} is a web layer; save it as a GeoTIFF first and give that file."
+        )
+    if dataset.count == 0:
+        inside = ", ".join(dataset.subdatasets[:3])
+        advice = (
+            f"give one of its parts, for example {inside}"
+            if inside
+            else "give a raster with at least one band"
+        )
+        raise InputError(f"The {modality} raster {name} has no bands of its own; {advice}.")
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+        raise InputError(
+            f"The {modality} raster {name} holds complex values (single-look complex radar); give its intensity instead, "
+            f"made with: gdal_translate DERIVED_SUBDATASET:INTENSITY:{name} intensity.tif."
+        )
+    if dataset.crs is None and dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
+        raise InputError(
+            f"The {modality} raster {name} is located by ground control points or RPCs alone and has no grid yet; "
+            "warp it first, for example with: gdalwarp -t_srs EPSG:4326 in.tif out.tif."
+        )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

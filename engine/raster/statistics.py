@@ -1,0 +1,26 @@
+"""Mean and standard deviation of a whole raster, the same whatever part of it is translated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Statistics = tuple[float, float]
+STD_FLOOR = 1e-3
+
+
+def mean_and_std(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Statistics:
+    """Mean and standard deviation of the valid values, in float64.
+
+    Args:
+        values: Any shape, in the model's units.
+        valid: Same shape.
+
+    Returns:
+        The deviation is at least ``STD_FLOOR``: a constant raster must not divide by zero. Without a valid value
+        (0, 1).
+    """
+    chosen = values[valid].astype(np.float64)
+    if chosen.size == 0:
+        return 0.0, 1.0
+    return float(chosen.mean()), max(float(chosen.std()), STD_FLOOR)

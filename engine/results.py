@@ -1,0 +1,86 @@
+"""From the network's physical values to what is stored: the first sample, mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.schema import Output
+from engine.raster.writer import Layout
+
+_DEFAULT_NODATA = {"uint8": 0.0, "uint16": 0.0, "int16": -32768.0, "float32": float("nan")}
+
+
+def sample_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:
+    """The file of the first sample, as the model describes it."""
+    return Layout(
+        dtype=output.dtype,
+        nodata=_DEFAULT_NODATA[output.dtype] if output.nodata is None else output.nodata,
+        names=tuple(band.name for band in output.bands),
+        colors=tuple(band.color for band in output.bands),
+        units=output.units,
+        scale=output.scale,
+        offset=output.offset,
+        tags=tags,
+    )
+
+
+def spread_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:
+    """The file of mean and standard deviation, in physical units."""
+    names = tuple(f"{band.name} {what}" for band in output.bands for what in ("mean", "standard deviation"))
+    return Layout("float32", float("nan"), names, (None,) * len(names), output.units, tags=tags)
+
+
+def stored(values: NDArray[np.float32], output: Output, nodata: float) -> NDArray[Any]:
+    """Physical values to stored ones.
+
+    Args:
+        values: (C, H, W) float32, NaN where there is no result.
+        output: Scale, offset and type.
+        nodata: What NaN becomes; no other pixel gets this value.
+
+    Returns:
+        (C, H, W) of ``output.dtype``.
+    """
+    invalid = np.isnan(values)
+    scaled = (values - np.float32(output.offset)) / np.float32(output.scale)
+    if output.dtype == "float32":
+        result = scaled.astype(np.float32)
+        result[result == np.float32(nodata)] = np.nextafter(np.float32(nodata), np.float32(np.inf))
+    else:
+        limits = np.iinfo(output.dtype)
+        result = np.clip(np.rint(np.where(invalid, 0, scaled)), limits.min, limits.max)
+        # The nearest value that means a measurement.
+        result[result == nodata] = nodata + 1 if nodata < limits.max else nodata - 1
+        result = result.astype(output.dtype)
+    result[invalid] = nodata
+    return result
+
+
+class Spread:
+    """Mean and standard deviation over samples, one at a time (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: NDArray[np.float64] | None = None
+        self._squares: NDArray[np.float64] | None = None
+
+    def feed(self, values: NDArray[np.float32]) -> None:
+        """Takes a sample (C, H, W)."""
+        x = values.astype(np.float64)
+        if self._mean is None:
+            self._mean, self._squares = np.zeros_like(x), np.zeros_like(x)
+        self._count += 1
+        delta = x - self._mean
+        self._mean += delta / self._count
+        self._squares += delta * (x - self._mean)
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """(2 C, H, W) float32: mean and standard deviation (n - 1) of each band in turn, NaN for nodata."""
+        deviation = np.sqrt(self._squares / max(self._count - 1, 1))
+        pairs = np.stack([self._mean, deviation], axis=1)
+        return pairs.reshape(-1, *self._mean.shape[1:]).astype(np.float32)

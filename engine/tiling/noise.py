@@ -1,0 +1,69 @@
+"""Gaussian noise that depends on (seed, sample, channel, world pixel) alone.
+
+Counter-based: any window, any order and any number of processes draw the same value at the same place. Raw words of
+Philox-4x64-10 (Salmon et al., SC11), turned into normals here, since NumPy promises a stable stream for the bit
+generator and none for ``Generator.standard_normal`` (NEP 19).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_PX = 256
+_WORD = 1 << 64
+
+
+def gaussian(
+    seed: int, sample: int, channel: int, row0: int, col0: int, height: int, width: int, cell: int = 1
+) -> NDArray[np.float32]:
+    """N(0, 1) at world pixels ``[row0, row0 + height) x [col0, col0 + width)``.
+
+    Args:
+        seed: 0 <= seed < 2^63.
+        sample: Index of the draw, 0 <= sample < 2^32.
+        channel: Index of the plane, 0 <= channel < 2^32.
+        row0, col0: World pixel of the window's corner; may be negative.
+        height, width: Size of the window (px).
+        cell: The noise is constant over cells of ``cell`` x ``cell`` world pixels.
+
+    Returns:
+        (height, width) float32.
+    """
+    if cell > 1:
+        rows = np.arange(row0, row0 + height) // cell
+        cols = np.arange(col0, col0 + width) // cell
+        coarse = gaussian(
+            seed,
+            sample,
+            channel,
+            int(rows[0]),
+            int(cols[0]),
+            int(rows[-1] - rows[0]) + 1,
+            int(cols[-1] - cols[0]) + 1,
+        )
+        return coarse[np.ix_(rows - rows[0], cols - cols[0])]
+    out = np.empty((height, width), dtype=np.float32)
+    for by in range(row0 // BLOCK_PX, (row0 + height - 1) // BLOCK_PX + 1):
+        for bx in range(col0 // BLOCK_PX, (col0 + width - 1) // BLOCK_PX + 1):
+            top, left = by * BLOCK_PX, bx * BLOCK_PX
+            r0, r1 = max(row0, top), min(row0 + height, top + BLOCK_PX)
+            c0, c1 = max(col0, left), min(col0 + width, left + BLOCK_PX)
+            block = _block(seed, sample, channel, by, bx)
+            out[r0 - row0 : r1 - row0, c0 - col0 : c1 - col0] = block[
+                r0 - top : r1 - top, c0 - left : c1 - left
+            ]
+    return out
+
+
+def _block(seed: int, sample: int, channel: int, by: int, bx: int) -> NDArray[np.float32]:
+    """One (256, 256) block by Box and Muller's transform, in float64."""
+    key = np.array([seed, sample << 32 | channel], dtype=np.uint64)
+    # The two low words count within the block; negative block indices wrap round to the top of the range.
+    counter = np.array([0, 0, by % _WORD, bx % _WORD], dtype=np.uint64)
+    words = np.random.Philox(counter=counter, key=key).random_raw(BLOCK_PX * BLOCK_PX)
+    first, second = (words >> np.uint64(11)).reshape(2, -1)
+    radius = np.sqrt(-2.0 * np.log((first + 1.0) * 2.0**-53))
+    angle = 2.0 * np.pi * (second * 2.0**-53)
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
+    return pairs.astype(np.float32).reshape(BLOCK_PX, BLOCK_PX)

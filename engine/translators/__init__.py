@@ -1,0 +1,1 @@
+"""What runs a model on one window; one module per family."""
