@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 from engine.errors import InputError, OutputError
 
 MAX_PX = 1024
-DISPLAY_TAG = "EO_TRANSLATE_DISPLAY"
+TAG_DOMAIN, DISPLAY_TAG = "EO_TRANSLATE", "DISPLAY"
 PERCENTILES = (2.0, 98.0)
 
 
@@ -74,7 +74,7 @@ def render(source: Path, max_px: int = MAX_PX, legend: str | None = None) -> NDA
         bands = [1] if colours or raster.count < 3 else [1, 2, 3]
         resampling = Resampling.nearest if colours or shrink == 1 else Resampling.average
         values = raster.read(bands, out_shape=(len(bands), *shape), resampling=resampling, masked=True)
-        display = raster.tags().get(DISPLAY_TAG)
+        display = raster.tags(ns=TAG_DOMAIN).get(DISPLAY_TAG)
         whole_range = raster.dtypes[0] == "uint8"
     valid = ~np.ma.getmaskarray(values).any(axis=0) & np.isfinite(values.data).all(axis=0)
     if colours:

@@ -15,7 +15,7 @@ def write(path, bands, nodata=None, tags=None, colours=None):
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as file:
         file.write(bands)
-        file.update_tags(**(tags or {}))
+        file.update_tags(ns=quicklook.TAG_DOMAIN, **(tags or {}))
         if colours:
             file.write_colormap(1, colours)
     return path
