@@ -32,18 +32,11 @@ def fit(config: DictConfig) -> Path:
     config.commit = config.commit or commit()
     OmegaConf.save(config, output / "config.yaml", resolve=True)
     task, data = build(config)
-    keep = ModelCheckpoint(
-        output,
-        "best",
-        monitor=config.monitor,
-        save_last=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-    )
+    best, last = _checkpoints(output)
     logger = TensorBoardLogger(output, name="", version="log")
     trainer = L.Trainer(
         **config.trainer,
-        callbacks=[keep],
+        callbacks=[best, last],
         logger=logger,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
@@ -52,7 +45,13 @@ def fit(config: DictConfig) -> Path:
     )
     last = output / LAST
     trainer.fit(task, data, ckpt_path=last if config.resume and last.exists() else None, weights_only=True)
-    return Path(keep.best_model_path)
+    return Path(best.best_model_path)
+
+
+def _checkpoints(output: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """The best by the selection rule, and the last, each once an epoch."""
+    shared = {"dirpath": output, "enable_version_counter": False, "save_on_train_epoch_end": False}
+    return ModelCheckpoint(filename="best", monitor="val/rank", **shared), ModelCheckpoint(filename="last", **shared)
 
 
 def build(config: DictConfig) -> tuple[GeneratorTask, L.LightningDataModule]:
