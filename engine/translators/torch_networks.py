@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import DeviceError, MissingPackageError, ModelError
+from engine.errors import CancelledError, DeviceError, MissingPackageError, ModelError
 from engine.models.item import ModelItem
 
 if TYPE_CHECKING:
     import torch
-
-_PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 class TorchTranslator:
@@ -33,15 +31,20 @@ class TorchTranslator:
         self._dtype = getattr(torch, precision)
         self._network = network.to(device=device, dtype=self._dtype)
         self._finish = _FINISH[item.network]
+        self._terminated = False
+        for module in self._network.modules():
+            module.register_forward_pre_hook(self._stop_if_terminated)
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """One window: float32 (1, C, H, W) a tensor -> float32 (1, C_out, H * f, W * f).
 
         Raises:
+            CancelledError: ``terminate`` was called meanwhile.
             DeviceError: The device has too little memory.
         """
         import torch
 
+        self._terminated = False
         arguments = [tensors[entry.tensor] for entry in self.item.inputs]
         try:
             with torch.inference_mode():
@@ -56,11 +59,16 @@ class TorchTranslator:
             ) from None
 
     def terminate(self) -> None:
-        """Nothing to interrupt: one window of these networks takes less than a second."""
+        """Ends a running ``translate`` at its next layer; may be called from any thread."""
+        self._terminated = True
 
     def close(self) -> None:
         """Frees the network's memory."""
         self._network.to("meta")
+
+    def _stop_if_terminated(self, *_: Any) -> None:
+        if self._terminated:
+            raise CancelledError("The run was cancelled.")
 
 
 def open(
