@@ -11,6 +11,9 @@ from .environment import EngineMissingError, engine_parent, find_interpreter, lo
 from .worker_client import WorkerClient, shared
 from .worker_process import EngineError, Event
 
+# A worker that was killed or died could not remove its unfinished files.
+_ENDED_BY_FORCE = ("cancelled", "crash", "hang")
+
 
 def engine_client() -> WorkerClient:
     """The warm engine.
@@ -30,8 +33,11 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
     progress = _Progress(feedback)
     try:
         return engine_client().request("run", progress.take, feedback.isCanceled, job=job)
-    except (EngineError, EngineMissingError) as error:
-        _remove_partial_files(job)
+    except EngineMissingError as error:
+        raise QgsProcessingException(str(error)) from None
+    except EngineError as error:
+        if error.code in _ENDED_BY_FORCE:
+            _remove_partial_files(job)
         raise QgsProcessingException(str(error)) from None
 
 
@@ -70,7 +76,8 @@ class _Progress:
 
 def _remove_partial_files(job: dict[str, Any]) -> None:
     """Removes what a killed or crashed worker could not remove itself."""
-    for path in (job["output"], job.get("uncertainty")):
-        if path:
-            for part in Path(path).parent.glob(f"{Path(path).name}*.part*"):
-                part.unlink(missing_ok=True)
+    for path in filter(None, (job["output"], job.get("uncertainty"))):
+        target = Path(path)
+        for file in target.parent.iterdir():
+            if file.name.startswith(f"{target.name}.part"):
+                file.unlink(missing_ok=True)

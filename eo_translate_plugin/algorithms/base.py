@@ -92,11 +92,28 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             return False, str(error)
         return True, ""
 
+    def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Rules beyond the single parameter's own.
+
+        Raises:
+            QgsProcessingException: One of them is broken.
+        """
+        self._check_names(parameters)
+        self._check_extensions(parameters, context)
+        self._creation_options(parameters, context)
+        if parameters.get(self.UNCERTAINTY) and self.parameterAsInt(parameters, self.SAMPLES, context) == 1:
+            raise QgsProcessingException(
+                tr("UNCERTAINTY compares samples, and SAMPLES is 1; set SAMPLES to 2 or more.")
+            )
+
     def checkParameterValues(
         self, parameters: dict[str, Any], context: QgsProcessingContext
     ) -> tuple[bool, str]:
-        problem = self._unknown_parameter(parameters) or self._wrong_extension(parameters, context)
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+        try:
+            self.check(parameters, context)
+        except QgsProcessingException as error:
+            return False, str(error)
+        return super().checkParameterValues(parameters, context)
 
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -117,10 +134,6 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             "creation_options": self._creation_options(parameters, context),
             **self._extent(parameters, next(iter(inputs)).upper(), context),
         }
-        if uncertainty and self._job["samples"] == 1:
-            feedback.pushWarning(
-                tr("With one sample the standard deviation is zero; set SAMPLES to 2 or more.")
-            )
         return True
 
     def processAlgorithm(
@@ -138,11 +151,9 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             self.USED_DEVICE: result["device"],
             self.SECONDS: result["seconds"],
         }
-        return (
-            outputs
-            if not self._job["uncertainty"]
-            else {**outputs, self.UNCERTAINTY: self._job["uncertainty"]}
-        )
+        if self._job["uncertainty"]:
+            outputs[self.UNCERTAINTY] = self._job["uncertainty"]
+        return outputs
 
     def _set_styles(self, context: QgsProcessingContext) -> None:
         from ..engine_bridge import describe_model
@@ -154,26 +165,26 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         if self._job["uncertainty"]:
             style_when_loaded(context, self._job["uncertainty"], SpreadRamp())
 
-    def _unknown_parameter(self, parameters: dict[str, Any]) -> str:
+    def _check_names(self, parameters: dict[str, Any]) -> None:
         known = [definition.name() for definition in self.parameterDefinitions()]
-        unknown = next((key for key in parameters if key not in known), None)
-        if unknown is None:
-            return ""
-        near = difflib.get_close_matches(unknown.upper(), known, 1)
-        hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
-        return tr("{algorithm} has no parameter {key}; {hint}").format(
-            algorithm=self.id(), key=unknown, hint=hint
-        )
+        for key in parameters:
+            if key not in known:
+                near = difflib.get_close_matches(key.upper(), known, 1)
+                hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
+                raise QgsProcessingException(
+                    tr("{algorithm} has no parameter {key}; {hint}").format(
+                        algorithm=self.id(), key=key, hint=hint
+                    )
+                )
 
-    def _wrong_extension(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+    def _check_extensions(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         # QGIS asks the provider for this in its dialogs only, not in qgis_process.
         for definition in self.destinationParameterDefinitions():
             value = parameters.get(definition.name())
             if value and self.provider() is not None:
                 supported, problem = self.provider().isSupportedOutputValue(value, definition, context)
                 if not supported:
-                    return problem
-        return ""
+                    raise QgsProcessingException(problem)
 
     def _model(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """The name or folder; a folder is made absolute, because the engine's working folder is its own."""

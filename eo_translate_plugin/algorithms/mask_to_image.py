@@ -93,24 +93,21 @@ class MaskToImage(TranslationAlgorithm):
         self.addParameter(factory.uncertainty())
         self.add_run_outputs()
 
-    def checkParameterValues(
-        self, parameters: dict[str, Any], context: QgsProcessingContext
-    ) -> tuple[bool, str]:
+    def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         legend = self.parameterAsEnumString(parameters, self.LEGEND, context)
         mapping = self.parameterAsString(parameters, self.MAPPING, context).strip()
         if legend == CUSTOM and not mapping:
-            return False, tr(
-                "LEGEND is custom, so MAPPING must say what the values mean, as in 1=water;2=trees."
+            raise QgsProcessingException(
+                tr("LEGEND is custom, so MAPPING must say what the values mean, as in 1=water;2=trees.")
             )
         if mapping and legend != CUSTOM:
-            return False, tr(
-                "MAPPING is given, but LEGEND is {legend}; set LEGEND to custom, or clear MAPPING."
-            ).format(legend=legend)
-        try:
-            parse_mapping(mapping)
-        except QgsProcessingException as error:
-            return False, str(error)
-        return super().checkParameterValues(parameters, context)
+            raise QgsProcessingException(
+                tr(
+                    "MAPPING is given, but LEGEND is {legend}; set LEGEND to custom, or clear MAPPING."
+                ).format(legend=legend)
+            )
+        parse_mapping(mapping)
+        super().check(parameters, context)
 
     def inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
         legend: str | dict[int, str] = self.parameterAsEnumString(parameters, self.LEGEND, context)

@@ -43,22 +43,23 @@ class _ModelWidgetWrapper(QgsAbstractProcessingParameterWidgetWrapper):
     ) -> None:
         super().__init__(parameter, kind)
         self._modality = modality
-        self._combo: QComboBox | None = None
 
     def createWidget(self) -> QWidget:
-        self._combo = QComboBox()
-        self._combo.setEditable(True)
-        self._combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        combo = QComboBox()
+        combo.setEditable(True)
+        combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         for package in installed(self._modality):
-            self._combo.addItem(package.name)
-            self._combo.setItemData(self._combo.count() - 1, package.title, Qt.ItemDataRole.ToolTipRole)
-        self._combo.setToolTip(self.parameterDefinition().toolTip())
-        self._combo.editTextChanged.connect(lambda: self.widgetValueHasChanged.emit(self))
-        return self._combo
+            combo.addItem(package.name)
+            combo.setItemData(combo.count() - 1, package.title, Qt.ItemDataRole.ToolTipRole)
+        combo.setToolTip(self.parameterDefinition().toolTip())
+        combo.editTextChanged.connect(lambda: self.widgetValueHasChanged.emit(self))
+        return combo
+
+    # The widget is asked for anew each time: QGIS takes over the object that ``createWidget`` returned, and a
+    # reference kept from there is dead.
 
     def setWidgetValue(self, value: Any, context: QgsProcessingContext) -> None:
-        if self._combo is not None:
-            self._combo.setEditText("" if value is None else str(value))
+        self.wrappedWidget().setEditText("" if value is None else str(value))
 
     def widgetValue(self) -> str:
-        return self._combo.currentText().strip() if self._combo is not None else ""
+        return self.wrappedWidget().currentText().strip()

@@ -1,0 +1,99 @@
+"""Loading and unloading, with and without a window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pytest_qgis.qgis_interface import QgisInterface
+from qgis.core import QgsApplication
+from qgis.gui import QgsMessageBar
+
+from eo_translate_plugin import classFactory
+
+
+class WindowInterface(QgisInterface):
+    """pytest-qgis's window, with the two methods of the real one that it lacks."""
+
+    def __init__(self, window: QgisInterface) -> None:
+        super().__init__(window.mapCanvas(), QgsMessageBar(), window.mainWindow())
+        self.factories = []
+
+    def registerOptionsWidgetFactory(self, factory) -> None:
+        self.factories.append(factory)
+
+    def unregisterOptionsWidgetFactory(self, factory) -> None:
+        self.factories.remove(factory)
+
+
+def provider():
+    return QgsApplication.processingRegistry().providerById("eo_translate")
+
+
+def test_headless_loading_adds_the_provider_and_unloading_removes_it(qgis_app):
+    plugin = classFactory(None)
+    assert provider() is None
+    plugin.initProcessing()
+    assert sorted(a.name() for a in provider().algorithms()) == ["masktoimage", "sartooptical"]
+    plugin.unload()
+    assert provider() is None
+
+
+def test_with_a_window_the_options_page_comes_and_goes(qgis_app, qgis_iface):
+    window = WindowInterface(qgis_iface)
+    plugin = classFactory(window)
+    plugin.initGui()
+    assert provider() is not None
+    assert [factory.title() for factory in window.factories] == ["EO Translate"]
+    plugin.unload()
+    assert provider() is None
+    assert window.factories == []
+
+
+def test_a_plugin_can_be_loaded_again(qgis_app):
+    for _ in range(2):
+        plugin = classFactory(None)
+        plugin.initProcessing()
+        assert len(provider().algorithms()) == 2
+        plugin.unload()
+
+
+def test_unloading_before_loading_is_harmless(qgis_app):
+    classFactory(None).unload()
+
+
+def test_the_provider_says_who_it_is(provider):
+    assert provider.id() == "eo_translate"
+    assert provider.name() == "EO Translate"
+    assert not provider.icon().isNull()
+    assert provider.versionInfo().count(".") == 2
+    assert provider.supportedOutputRasterLayerExtensions() == ["tif", "tiff"]
+
+
+@pytest.mark.parametrize("attempts", [5])
+def test_loading_adds_less_than_50_ms(plugin_folder, attempts):
+    """On top of what QGIS itself has loaded by then; best of a few, for a busy machine."""
+    code = (
+        "import sys, time\n"
+        "from qgis.core import QgsApplication\n"
+        "import qgis.gui, qgis.PyQt.QtWidgets, json, subprocess, configparser\n"
+        "app = QgsApplication([], False); app.initQgis()\n"
+        f"sys.path.insert(0, {str(plugin_folder.parent)!r})\n"
+        "start = time.perf_counter()\n"
+        "from eo_translate_plugin import classFactory\n"
+        "classFactory(None).initProcessing()\n"
+        "print(1000 * (time.perf_counter() - start))\n"
+        "heavy = {'numpy', 'rasterio', 'onnxruntime', 'pydantic', 'torch', 'ssl', 'asyncio'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "app.exitQgis()\n"
+    )
+    runs = []
+    for _ in range(attempts):
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        milliseconds, heavy = out.split("\n")[:2]
+        assert heavy == "[]"
+        runs.append(float(milliseconds))
+        if runs[-1] < 50:
+            return
+    raise AssertionError(f"loading the plugin took {runs} ms")
