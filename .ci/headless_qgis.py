@@ -107,8 +107,9 @@ class HeadlessQgis:
     def enable_plugin(self) -> None:
         """Switches the plugin on in this profile."""
         answer = self.call("plugins", "enable", PLUGIN)
-        if answer.returncode:
-            raise RuntimeError(f"The plugin cannot be enabled: {answer.stdout}{answer.stderr}")
+        said = answer.stdout + answer.stderr
+        if answer.returncode and "already enabled" not in said:
+            raise RuntimeError(f"The plugin cannot be enabled: {said}")
 
     def run(self, algorithm: str, extra: dict[str, str] | None = None, **parameters: Any) -> Outcome:
         """``qgis_process --json run ALGORITHM --NAME=VALUE ...``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.schema import Output
-from engine.raster.writer import Layout
+from engine.raster.writer import TAG_DOMAIN, Layout
 
 _DEFAULT_NODATA = {"uint8": 0.0, "uint16": 0.0, "int16": -32768.0, "float32": float("nan")}
 
 
 def sample_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:
-    """The file of the first sample, as the model describes it."""
+    """The file of the first sample, as the model describes it; its tags name the display range."""
+    display = {} if output.display is None else {"DISPLAY": json.dumps(output.display)}
     return Layout(
         dtype=output.dtype,
         nodata=_DEFAULT_NODATA[output.dtype] if output.nodata is None else output.nodata,
@@ -24,7 +26,7 @@ def sample_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layo
         units=output.units,
         scale=output.scale,
         offset=output.offset,
-        tags=tags,
+        tags={**tags, TAG_DOMAIN: {**tags.get(TAG_DOMAIN, {}), **display}},
     )
 
 

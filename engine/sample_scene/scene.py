@@ -18,6 +18,7 @@ from engine.sample_scene.fields import Field
 GSD_M = 10.0
 CRS = "EPSG:32632"
 ORIGIN = (600_000.0, 5_300_000.0)
+DISPLAY = (1, 142)  # reflectance 0 to 0.56, as the bundled models are shown
 MIN_SIZE = 128
 MAX_SIZE = 4096
 LEGEND = Path(__file__).resolve().parents[2] / "resources" / "legends" / "esa-worldcover.json"
@@ -126,6 +127,7 @@ def _write(
                     target.units = [units] * len(bands)
                 if units == "reflectance":
                     target.scales = [1 / 255] * len(bands)
+                    target.update_tags(ns="EO_TRANSLATE", DISPLAY=json.dumps(DISPLAY))
                 if path.stem == "mask":
                     target.write_colormap(1, _worldcover_colours())
             part.write_bytes(memory.getbuffer())
