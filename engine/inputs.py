@@ -24,6 +24,7 @@ from engine.tiling.lattice import Box, split
 Log = Callable[[str, str], None]
 _SCAN_PX = 2048
 _FAR_DEVIATIONS = 4.0
+_MEANING = {"db": "decibel", "linear": "linear power", "relative": "a relative display stretch of decibel"}
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,8 @@ def _check_modalities(job: Job, item: ModelItem) -> None:
     for entry in item.inputs:
         if entry.required and entry.modality not in job.inputs:
             raise InputError(
-                f"The model {item.id} needs the input {entry.modality}, which was not given; add a raster for it."
+                f"The model {item.id} needs the input {entry.modality}, which was not given; add a "
+                "raster for it."
             )
 
 
@@ -260,11 +262,13 @@ def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> 
         raise InputError(f"A legend was given for {entry.modality}, which is no class mask; leave it out.")
     if spec.units != "auto" and (is_mask or entry.units != "dB"):
         raise InputError(
-            f"The units {spec.units} were given for {entry.modality}, which is no radar input; leave them out."
+            f"The units {spec.units} were given for {entry.modality}, which is no radar input; leave "
+            "them out."
         )
     if spec.statistics is not None and (is_mask or not isinstance(entry.normalisation, Scene | SceneMean)):
         raise InputError(
-            f"Statistics were given for {entry.modality}, which this model does not normalise by the scene; leave them out."
+            f"Statistics were given for {entry.modality}, which this model does not normalise by the "
+            "scene; leave them out."
         )
 
 
@@ -275,12 +279,15 @@ def _layer(job: Job, sources: Sequence[Source], log: Log) -> Grid:
     if bare and len(bare) < len(sources):
         located = next(source for source in sources if source.grid.crs is not None)
         raise InputError(
-            f"The {bare[0].modality} raster {bare[0].dataset.name} has no CRS and the {located.modality} raster has one "
-            f"({describe_crs(located.grid.crs)}), so they cannot be aligned; assign the right CRS to the first."
+            f"The {bare[0].modality} raster {bare[0].dataset.name} has no CRS and the "
+            f"{located.modality} raster has one "
+            f"({describe_crs(located.grid.crs)}), so they cannot be aligned; assign the right CRS to "
+            "the first."
         )
     if bare and not all(source.grid.same_as(reference.grid) for source in sources):
         raise InputError(
-            "The input rasters have no CRS and differ in size or position, so they cannot be aligned; assign a CRS to each."
+            "The input rasters have no CRS and differ in size or position, so they cannot be aligned; "
+            "assign a CRS to each."
         )
     layer = target_grid(reference.dataset, job.crs, job.resolution)
     if bare:
@@ -302,13 +309,15 @@ def _box(job: Job, layer: Grid) -> Box:
     if job.extent_crs is not None:
         if layer.crs is None:
             raise InputError(
-                "The extent has a CRS and the input raster has none; give the extent in the raster's own coordinates."
+                "The extent has a CRS and the input raster has none; give the extent in the raster's "
+                "own coordinates."
             )
         extent = project_bounds(extent, parse_crs(job.extent_crs), layer.crs)
     box = layer.box_of(extent)
     if box is None:
         raise InputError(
-            f"The extent {job.extent} does not meet the input raster, which covers {_rounded(layer.bounds())} "
+            f"The extent {job.extent} does not meet the input raster, which covers "
+            f"{_rounded(layer.bounds())} "
             f"({describe_crs(layer.crs)})."
         )
     return box
@@ -317,7 +326,8 @@ def _box(job: Job, layer: Grid) -> Box:
 def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
     if not source.overlaps(inputs.layer, inputs.box):
         raise InputError(
-            f"The {source.modality} raster {source.dataset.name} does not overlap the area to translate: it covers "
+            f"The {source.modality} raster {source.dataset.name} does not overlap the area to "
+            "translate: it covers "
             f"{_rounded(source.grid.bounds())} ({describe_crs(source.grid.crs)}), and the area is "
             f"{_rounded(inputs.layer.bounds(inputs.box))} ({describe_crs(inputs.layer.crs)})."
         )
@@ -325,7 +335,8 @@ def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
     if source.align(inputs.layer, classes):
         log(
             "info",
-            f"The {source.modality} raster is resampled from {describe_crs(source.grid.crs)} to the output grid "
+            f"The {source.modality} raster is resampled from {describe_crs(source.grid.crs)} to the "
+            "output grid "
             f"({describe_crs(inputs.layer.crs)}).",
         )
 
@@ -379,9 +390,8 @@ def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
     values, valid = condition.physical(sample)
     dataset = source.dataset
     texts = [t for b in source.bands for t in (dataset.descriptions[b - 1], dataset.units[b - 1]) if t]
-    reading = tell_units(values[valid], texts) if valid.any() else tell_units(np.array([-10.0]), texts)
-    meaning = {"db": "decibel", "linear": "linear power", "relative": "a relative display stretch of decibel"}
-    name = f"The {source.modality} raster {dataset.name} is taken for {meaning[reading.units]} ({reading.reason})"
+    reading = tell_units(values[valid], texts)
+    name = f"The {source.modality} raster {dataset.name} is taken for {_MEANING[reading.units]} ({reading.reason})"
     if reading.certain:
         log("info", f"{name}.")
     else:
@@ -394,7 +404,8 @@ def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
 def _check_not_empty(source: Source, valid: NDArray[np.bool_]) -> None:
     if not valid.any() and not source.has_valid_pixels():
         raise InputError(
-            f"The {source.modality} raster {source.dataset.name} has no valid pixels: all are nodata; check the file and its "
+            f"The {source.modality} raster {source.dataset.name} has no valid pixels: all are nodata; "
+            "check the file and its "
             "nodata value."
         )
 
@@ -410,20 +421,22 @@ def _override(spec: InputRaster, modality: str, name: str, measured: dict[str, S
     mean, std = spec.statistics[name]
     if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
         raise InputError(
-            f"The statistics given for {modality} {name} must be a number and a deviation above 0, not {mean}, {std}."
+            f"The statistics given for {modality} {name} must be a number and a deviation above 0, not "
+            f"{mean}, {std}."
         )
     return mean, std
 
 
 def _warn_if_far(modality: str, measured: dict[str, Statistics], item: ModelItem, log: Log) -> None:
-    """Compares with ``eo_translate:sample_statistics``: modality -> band -> {"mean", "std"} over the training scenes."""
+    """Compares with the item's ``sample_statistics``: modality -> band -> {"mean", "std"} of scene means."""
     known = item.sample_statistics.get(modality, {})
     for name, (mean, _) in measured.items():
         usual = known.get(name, {})
         if {"mean", "std"} <= set(usual) and abs(mean - usual["mean"]) > _FAR_DEVIATIONS * usual["std"]:
             log(
                 "warning",
-                f"The mean of {modality} {name} is {mean:.4g}, and the model was trained on about {usual['mean']:.4g} "
+                f"The mean of {modality} {name} is {mean:.4g}, and the model was trained on about "
+                f"{usual['mean']:.4g} "
                 f"(+- {usual['std']:.3g}): check units and scaling, the result may be poor.",
             )
 

@@ -1,8 +1,8 @@
 """The main path: from the rasters of a job to a georeferenced mosaic.
 
-Load the model, open the inputs on one grid, plan chunks; for each chunk read with context, normalise, draw the noise,
-run the network, crop or blend, write; then overviews, tags, and the rename. A chunk is a pure function of (job, chunk
-index): see ``engine.tiling``.
+Load the model, open the inputs on one grid, plan chunks; for each chunk read with context, normalise, draw
+the noise, run the network, crop or blend, write; then overviews and the rename. A chunk is a pure function of
+(job, chunk index): see ``engine.tiling``.
 """
 
 from __future__ import annotations
@@ -140,12 +140,15 @@ class Scene:
             found_valid |= bool(valid.any())
             draws = self._draws(chunk, context, valid, check)
             for sample, values in enumerate(draws):
-                on_progress((number * self.samples + sample) / total, f"Part {number + 1} of {len(self.chunks)}")
+                on_progress(
+                    (number * self.samples + sample) / total, f"Part {number + 1} of {len(self.chunks)}"
+                )
                 outputs.feed(sample, values)
             outputs.write(chunk.within(self.inputs.box).scaled(self.item.output.scale_factor))
         if not found_valid:
             raise InputError(
-                "The inputs have no pixel in this area where all of them are valid, so there is nothing to translate; choose "
+                "The inputs have no pixel in this area where all of them are valid, so there is "
+                "nothing to translate; choose "
                 "another extent or check the nodata values."
             )
         on_progress(1.0, "Finishing the file")
@@ -172,7 +175,9 @@ class Scene:
             return {}
         world = box.shifted(*self.inputs.layer.origin)
         place = (world.row, world.col, world.height, world.width)
-        planes = [gaussian(self.job.seed, sample, i, *place, cell=cell) for i, cell in enumerate(noise.cells_px)]
+        planes = [
+            gaussian(self.job.seed, sample, i, *place, cell=cell) for i, cell in enumerate(noise.cells_px)
+        ]
         return {noise.tensor: np.stack(planes)[None]}
 
     def _read_ahead(self) -> Iterator[tuple[Box, Context]]:
@@ -190,7 +195,9 @@ class Scene:
 class Outputs:
     """The files of a run: the first sample, and the spread over all samples."""
 
-    def __init__(self, item: ModelItem, layout: Layout, image: MosaicWriter, spread: MosaicWriter | None) -> None:
+    def __init__(
+        self, item: ModelItem, layout: Layout, image: MosaicWriter, spread: MosaicWriter | None
+    ) -> None:
         self._item, self._layout, self._image, self._spread_file = item, layout, image, spread
         self._first: NDArray[np.float32] | None = None
         self._spread = Spread()
@@ -241,15 +248,21 @@ def _load_model(job: Job, notes: Notes) -> ModelItem:
     if job.model_sha256 is not None and job.model_sha256.lower() != item.sha256:
         raise InputError(
             f"The model {item.id} has weights with SHA-256 {item.sha256[:12]}..., and the job asks for "
-            f"{job.model_sha256[:12]}...; install the version that the job was made with, or leave the hash out."
+            f"{job.model_sha256[:12]}...; install the version that the job was made with, or leave the "
+            "hash out."
         )
     for name in ("steps", "guidance", "prompt"):
         if getattr(job, name) is not None:
             raise InputError(f"The model {item.id} runs in one step and takes no {name}; leave it out.")
     if job.uncertainty and job.samples < 2:
-        raise InputError("The uncertainty needs at least 2 samples to compare, and 1 was asked for; set more samples.")
+        raise InputError(
+            "The uncertainty needs at least 2 samples to compare, and 1 was asked for; set more samples."
+        )
     if job.samples > 1 and not job.uncertainty:
-        notes("warning", f"{job.samples} samples were asked for without an uncertainty file: only the first is written.")
+        notes(
+            "warning",
+            f"{job.samples} samples were asked for without an uncertainty file: only the first is written.",
+        )
     if job.samples > 1 and item.noise is None:
         notes("warning", f"The model {item.id} draws no noise, so all samples are equal.")
     return item
@@ -263,7 +276,8 @@ def _warn_about_gsd(item: ModelItem, inputs: Inputs, notes: Notes) -> None:
     if not low * 0.99 <= gsd <= high * 1.01:
         notes(
             "warning",
-            f"The pixels are {gsd:.3g} m wide and the model {item.id} was made for {low:g} to {high:g} m; set the resolution to "
+            f"The pixels are {gsd:.3g} m wide and the model {item.id} was made for {low:g} to {high:g} "
+            "m; set the resolution to "
             f"{item.gsd_m or low:g} m for better results.",
         )
 
@@ -277,7 +291,9 @@ def _outputs(job: Job, item: ModelItem, inputs: Inputs, device: str) -> Iterator
     if job.uncertainty:
         wanted.append((job.uncertainty, spread_layout(item.output, tags)))
         if Path(job.uncertainty).absolute() == Path(job.output).absolute():
-            raise InputError("The output and the uncertainty are the same file; give the uncertainty another name.")
+            raise InputError(
+                "The output and the uncertainty are the same file; give the uncertainty another name."
+            )
     given = [spec.path for spec in job.inputs.values()]
     for path, layout in wanted:
         pixel_bytes = len(layout.names) * np.dtype(layout.dtype).itemsize

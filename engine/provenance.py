@@ -27,7 +27,9 @@ def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> d
         "JOB": job.model_dump_json(exclude_defaults=True),
         "STATISTICS": json.dumps(inputs.statistics),
         "UNITS": json.dumps(inputs.units),
-        "TILING": json.dumps({**item.tiling.model_dump(), "world_origin_px": inputs.layer.part(inputs.box).origin}),
+        "TILING": json.dumps(
+            {**item.tiling.model_dump(), "world_origin_px": inputs.layer.part(inputs.box).origin}
+        ),
         "VERSIONS": json.dumps(versions()),
         "LIMITS": item.limits,
         "CITATION": item.citation,
@@ -38,8 +40,8 @@ def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> d
             "SYNTHETIC": "yes",
             "TIFFTAG_SOFTWARE": f"EO Translate {engine.__version__}",
             "TIFFTAG_IMAGEDESCRIPTION": (
-                f"Synthetic {item.output.modality} image, made from {given} by the model {item.id}; not an observation. "
-                + ", ".join(f"{key} {value}" for key, value in noise.items())
+                f"Synthetic {item.output.modality} image, made from {given} by the model {item.id}; not "
+                "an observation. " + ", ".join(f"{key} {value}" for key, value in noise.items())
             ),
         },
         TAG_DOMAIN: {key: value for key, value in details.items() if value},

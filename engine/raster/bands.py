@@ -22,7 +22,8 @@ def choose_bands(
     Args:
         dataset: The raster.
         entry: The model's input.
-        asked: Numbers or names in the order of the model's bands; None lets names, then the file's order, decide.
+        asked: Numbers or names in the order of the model's bands; None lets names, then the file's order,
+            decide.
 
     Raises:
         InputError: A band does not exist, or which one is which cannot be told.
@@ -51,7 +52,8 @@ def mask_bands(
     if len(bands) == 1 or is_color:
         return bands
     raise InputError(
-        f"The {modality} raster {dataset.name} has {len(bands)} bands, and a class mask has one; say which, for example "
+        f"The {modality} raster {dataset.name} has {len(bands)} bands, and a class mask has one; say "
+        "which, for example "
         f"bands {modality}=1."
     )
 
@@ -61,7 +63,8 @@ def _named(dataset: DatasetReader, band: int | str, modality: str) -> int:
         if 1 <= band <= dataset.count:
             return band
         raise InputError(
-            f"Band {band} was asked for, and the {modality} raster {dataset.name} has bands 1 to {dataset.count}."
+            f"Band {band} was asked for, and the {modality} raster {dataset.name} has bands 1 to "
+            f"{dataset.count}."
         )
     exact = [n for n, text in zip(dataset.indexes, dataset.descriptions, strict=True) if text == band]
     found = exact or [n for n in dataset.indexes if _words(band) & _description(dataset, n)]
@@ -81,7 +84,8 @@ def _by_name(dataset: DatasetReader, entry: ContinuousInput) -> list[int | None]
         found = [n for n in measured_bands(dataset) if _names(band) & _description(dataset, n)]
         if len(found) > 1:
             raise InputError(
-                f"The {entry.modality} raster {dataset.name} has {len(found)} bands that could be {band.name} (numbers "
+                f"The {entry.modality} raster {dataset.name} has {len(found)} bands that could be "
+                f"{band.name} (numbers "
                 f"{', '.join(map(str, found))}); say which bands to use."
             )
         chosen.append(found[0] if found else None)
@@ -95,7 +99,8 @@ def _check_count(
     if len(chosen) > len(entry.bands):
         what = "names" if asked else "has"
         raise InputError(
-            f"The {entry.modality} input {dataset.name} {what} {len(chosen)} bands, and the model takes {wanted}; "
+            f"The {entry.modality} input {dataset.name} {what} {len(chosen)} bands, and the model takes "
+            f"{wanted}; "
             "say which bands to use, in that order."
         )
     for place, band in enumerate(entry.bands):
@@ -105,7 +110,8 @@ def _check_count(
                 or f"{dataset.count} band(s) without names"
             )
             raise InputError(
-                f"The {entry.modality} raster {dataset.name} has no band for {band.name}: it has {have}, and the model takes "
+                f"The {entry.modality} raster {dataset.name} has no band for {band.name}: it has "
+                f"{have}, and the model takes "
                 f"{wanted}; give a file with that band, or say which bands to use."
             )
 

@@ -119,7 +119,8 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
         return own
     if own.crs is None and crs is not None:
         raise InputError(
-            f"The output CRS {crs} was asked for, but {reference.name} has no CRS to transform from; assign one first."
+            f"The output CRS {crs} was asked for, but {reference.name} has no CRS to transform from; "
+            "assign one first."
         )
     target = parse_crs(crs) if crs is not None else own.crs
     if crs is not None and target != own.crs:

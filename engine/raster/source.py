@@ -176,7 +176,7 @@ class Source:
         return Pixels(pixels.values[take], pixels.valid[take])
 
     def sample(self) -> Pixels:
-        """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 (nearest pixels)."""
+        """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 nearest pixels."""
         shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
         return self._read(self.dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
 
@@ -222,7 +222,8 @@ class Source:
             valid = self._valid(dataset, values, where)
         except RasterioError as error:
             raise InputError(
-                f"The {self.modality} raster {self.dataset.name} cannot be read ({_reason(error)}); the file may be damaged."
+                f"The {self.modality} raster {self.dataset.name} cannot be read ({_reason(error)}); the "
+                "file may be damaged."
             ) from None
         return Pixels(values, valid)
 
@@ -241,7 +242,7 @@ class Source:
 
 
 def mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Indices in ``[0, size)`` for positions of an endless mirror: ``... 1 0 | 0 1 ... n-1 | n-1 n-2 ...``."""
+    """Indices in ``[0, size)`` of an endless mirror: ``... 1 0 | 0 1 ... n-1 | n-1 n-2 ...``."""
     phase = np.arange(start, stop) % (2 * size)
     return np.minimum(phase, 2 * size - 1 - phase)
 
@@ -263,7 +264,8 @@ def _local_drivers() -> list[str]:
 def _check_place(path: str, modality: str) -> None:
     if _REMOTE.search(path):
         raise InputError(
-            f"The {modality} input {path.split('?')[0][:80]!r} is a web or database layer; save it as a GeoTIFF first "
+            f"The {modality} input {path.split('?')[0][:80]!r} is a web or database layer; save it as a "
+            "GeoTIFF first "
             "(in QGIS: Export > Save As > Raw data) and give that file."
         )
     if os.path.exists(path.removeprefix("file://")) or path.startswith("/vsi"):
@@ -283,7 +285,10 @@ def _why_not_open(path: str, modality: str, error: RasterioIOError) -> str:
             return f"The {modality} raster {path} cannot be read: permission denied."
         head = b""
     if _WEB_DOCUMENT.search(head):
-        return f"The {modality} input {path} describes a web layer (WMS); save it as a GeoTIFF first and give that file."
+        return (
+            f"The {modality} input {path} describes a web layer (WMS); save it as a GeoTIFF first and give "
+            "that file."
+        )
     return f"The {modality} input {path} is not a raster that GDAL can open ({_reason(error)})."
 
 
@@ -303,12 +308,14 @@ def _check_content(dataset: DatasetReader, modality: str) -> None:
         raise InputError(f"The {modality} raster {name} has no bands of its own; {advice}.")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise InputError(
-            f"The {modality} raster {name} holds complex values (single-look complex radar); give its intensity instead, "
+            f"The {modality} raster {name} holds complex values (single-look complex radar); give its "
+            "intensity instead, "
             f"made with: gdal_translate DERIVED_SUBDATASET:INTENSITY:{name} intensity.tif."
         )
     if dataset.crs is None and dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
         raise InputError(
-            f"The {modality} raster {name} is located by ground control points or RPCs alone and has no grid yet; "
+            f"The {modality} raster {name} is located by ground control points or RPCs alone and has no "
+            "grid yet; "
             "warp it first, for example with: gdalwarp -t_srs EPSG:4326 in.tif out.tif."
         )
 

@@ -17,8 +17,8 @@ def mean_and_std(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Stati
         valid: Same shape.
 
     Returns:
-        The deviation is at least ``STD_FLOOR``: a constant raster must not divide by zero. Without a valid value
-        (0, 1).
+        The deviation is at least ``STD_FLOOR``: a constant raster must not divide by zero. (0, 1) without a
+        valid value.
     """
     chosen = values[valid].astype(np.float64)
     if chosen.size == 0:

@@ -32,15 +32,17 @@ class Reading:
 def tell_units(values: NDArray[Any], texts: Iterable[str] = ()) -> Reading:
     """Tells what radar values mean.
 
-    Backscatter of land and sea lies between about -35 and +5 dB, so decibels are mostly negative. Linear power is never
-    below zero (but for a little noise subtraction) and strongly skewed: its mean lies far above its median. A
-    display stretch is 0..255 or 0..1 and about symmetric.
+    Backscatter of land and sea lies between about -35 and +5 dB, so decibels are mostly negative. Linear power
+    is never below zero (but for a little noise subtraction) and strongly skewed: its mean lies far above its
+    median. A display stretch is 0..255 or 0..1 and about symmetric.
 
     Args:
         values: 1-D, valid samples as stored (after the file's scale and offset).
         texts: Band descriptions, units and tags of the file.
     """
     stated = _stated(texts)
+    if len(values) == 0:
+        return Reading(stated or "db", False, "no valid value was found in the sample")
     measured = _measured(values[:: max(len(values) // _MAX_SAMPLES, 1)])
     if stated is None or stated == measured.units:
         return (

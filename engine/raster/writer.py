@@ -65,7 +65,9 @@ def check_output(path: Path, inputs: list[str], estimated_bytes: int) -> None:
         OutputError: Extension, folder, permission, name clash or free space.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"The output {path} must end in .tif or .tiff: GeoTIFF is the only format that is written.")
+        raise OutputError(
+            f"The output {path} must end in .tif or .tiff: GeoTIFF is the only format that is written."
+        )
     folder = path.absolute().parent
     if not folder.is_dir():
         raise OutputError(f"The output folder {folder} does not exist; make it first.")
@@ -80,13 +82,16 @@ def check_output(path: Path, inputs: list[str], estimated_bytes: int) -> None:
     # Compressed imagery rarely takes less than a quarter, so less room than that is not worth a start.
     if free < estimated_bytes // 4:
         raise OutputError(
-            f"The output needs up to {_size(estimated_bytes)} and {folder} has {_size(free)} free; make room or choose "
+            f"The output needs up to {_size(estimated_bytes)} and {folder} has {_size(free)} free; make "
+            "room or choose "
             "another place."
         )
 
 
 class MosaicWriter:
-    """Writes a GeoTIFF under ``<name>.part``; ``complete`` and ``publish`` make it the result, ``discard`` removes it.
+    """Writes a GeoTIFF under ``<name>.part``.
+
+    ``complete`` and ``publish`` make it the result, ``discard`` removes it.
 
     Args:
         path: The result.
@@ -100,7 +105,12 @@ class MosaicWriter:
     """
 
     def __init__(
-        self, path: Path, grid: Grid, layout: Layout, cog: bool = False, creation_options: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        grid: Grid,
+        layout: Layout,
+        cog: bool = False,
+        creation_options: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self.part, self._cog = path, path.with_name(path.name + ".part"), cog
         self._options = {key.upper(): value for key, value in (creation_options or {}).items()}
@@ -166,7 +176,11 @@ class MosaicWriter:
             with _collected_errors():
                 self._dataset.close()
         for name in (self.part, self._cog_part):
-            for path in (name, name.with_name(name.name + ".aux.xml"), name.with_name(name.name + ".ovr.tmp")):
+            for path in (
+                name,
+                name.with_name(name.name + ".aux.xml"),
+                name.with_name(name.name + ".ovr.tmp"),
+            ):
                 path.unlink(missing_ok=True)
 
     @property
@@ -223,7 +237,10 @@ def _sentence(path: Path, reason: str) -> str:
     if "creation option" in reason or "is an unexpected value" in reason or "Invalid value" in reason:
         return f"A creation option for {path} is wrong ({reason}); correct it or leave it out."
     if shutil.disk_usage(path.absolute().parent).free < _SPARE_BYTES or "No space" in reason:
-        return f"The disk is full: {path} could not be written and was removed; make room or choose another place."
+        return (
+            f"The disk is full: {path} could not be written and was removed; make room or choose another "
+            "place."
+        )
     return f"The output {path} could not be written ({reason[:200]}) and was removed; choose another place."
 
 
@@ -241,7 +258,10 @@ class _Collector(logging.Handler):
 @contextmanager
 def _collected_errors() -> Iterator[list[str]]:
     """What GDAL reports while the block runs; rasterio only logs much of it."""
-    collector, loggers = _Collector(), [logging.getLogger(name) for name in ("rasterio._env", "rasterio._err")]
+    collector, loggers = (
+        _Collector(),
+        [logging.getLogger(name) for name in ("rasterio._env", "rasterio._err")],
+    )
     for logger in loggers:
         logger.addHandler(collector)
     try:

@@ -1,7 +1,7 @@
 """Boxes of pixels and the world-anchored lattices that cut them up.
 
-Every box is in pixels of one grid; negative positions are as good as any. A lattice is the set of multiples of its
-stride in *world* pixels (``engine.raster.grid.Grid.origin``), so that it is the same for every raster on that grid.
+Every box is in pixels of one grid; negative positions are as good as any. A lattice is the set of multiples of
+its stride in *world* pixels (``engine.raster.grid.Grid.origin``), the same for every raster on that grid.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def split(box: Box, size: int) -> Iterator[Box]:
 def lattice_windows(box: Box, size: int, stride: int, origin: tuple[int, int], inset: int = 0) -> list[Box]:
     """Windows whose inner part touches ``box``, row-major.
 
-    Window j covers ``[j * stride - inset, j * stride - inset + size)`` in world pixels, on both axes; its inner
-    part leaves out ``inset`` pixels on each side.
+    Window j covers ``[j * stride - inset, j * stride - inset + size)`` in world pixels, on both axes; its
+    inner part leaves out ``inset`` pixels on each side.
 
     Args:
         box: Where a result is wanted.

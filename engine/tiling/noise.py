@@ -1,8 +1,8 @@
 """Gaussian noise that depends on (seed, sample, channel, world pixel) alone.
 
-Counter-based: any window, any order and any number of processes draw the same value at the same place. Raw words of
-Philox-4x64-10 (Salmon et al., SC11), turned into normals here, since NumPy promises a stable stream for the bit
-generator and none for ``Generator.standard_normal`` (NEP 19).
+Counter-based: any window, any order and any number of processes draw the same value at the same place. Raw
+words of Philox-4x64-10 (Salmon et al., SC11), turned into normals here, since NumPy promises a stable stream for
+the bit generator and none for ``Generator.standard_normal`` (NEP 19).
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ def gaussian(
         seed: 0 <= seed < 2^63.
         sample: Index of the draw, 0 <= sample < 2^32.
         channel: Index of the plane, 0 <= channel < 2^32.
-        row0, col0: World pixel of the window's corner; may be negative.
-        height, width: Size of the window (px).
+        row0: World row of the window's corner; may be negative.
+        col0: World column of it.
+        height: Rows of the window.
+        width: Columns of the window.
         cell: The noise is constant over cells of ``cell`` x ``cell`` world pixels.
 
     Returns:

@@ -92,9 +92,7 @@ class Runner:
         self.plan, self._bands, self._factor = plan, bands, factor
         self._kept: OrderedDict[tuple[int, Box], NDArray[np.float32]] = OrderedDict()
 
-    def run(
-        self, box: Box, valid: NDArray[np.bool_], evaluate: Evaluate, sample: int
-    ) -> NDArray[np.float32]:
+    def run(self, box: Box, valid: NDArray[np.bool_], evaluate: Evaluate, sample: int) -> NDArray[np.float32]:
         """The network's result over ``box``.
 
         Args:
@@ -116,7 +114,9 @@ class Runner:
                 region = self.plan.context(piece)
                 result = evaluate(region)
                 inner = piece.within(region).scaled(self._factor).slices
-                out[(slice(None), *piece.within(box).scaled(self._factor).slices)] = result[(slice(None), *inner)]
+                out[(slice(None), *piece.within(box).scaled(self._factor).slices)] = result[
+                    (slice(None), *inner)
+                ]
         return out
 
     def _blended(

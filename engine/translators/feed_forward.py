@@ -20,9 +20,10 @@ _MEMORY_WORDS = ("failed to allocate memory", "out of memory", "bad_alloc", "cud
 class FeedForward:
     """An ONNX graph on one device.
 
-    On the CPU the result of a pixel does not depend on the window's size or place (bit by bit) where onnxruntime
-    takes its blocked (NCHWc) convolutions, as for the bundled models; graphs that miss them (channel numbers that are no
-    multiple of the vector width) can differ in the last bit, which ``fixed_window`` in the item rules out.
+    On the CPU the result of a pixel does not depend, bit by bit, on the window's size or place where onnxruntime
+    takes its blocked (NCHWc) convolutions, as for the bundled models. Other convolutions become matrix products
+    that are cut by window size and thread number, so that last bits can differ; ``fixed_window`` in the item
+    rules that out.
     """
 
     def __init__(self, item: ModelItem, session: onnxruntime.InferenceSession) -> None:
@@ -70,11 +71,13 @@ class FeedForward:
             return CancelledError("The run was cancelled.")
         if any(word in text.lower() for word in _MEMORY_WORDS):
             return DeviceError(
-                f"The device {self.device} has too little memory for the model {self.item.id} on a window of {size} pixels; "
+                f"The device {self.device} has too little memory for the model {self.item.id} on a "
+                f"window of {size} pixels; "
                 "close other programs that use it, or run on the CPU."
             )
         return ModelError(
-            f"The model {self.item.id} failed on a window of {size} pixels ({text[:200]}); its description (window size, "
+            f"The model {self.item.id} failed on a window of {size} pixels ({text[:200]}); its "
+            "description (window size, "
             "stride_multiple, tensor sizes) may not fit its weights."
         )
 
@@ -97,21 +100,24 @@ def open(
     """
     if precision != "float32":
         raise InputError(
-            f"The model {item.id} is an ONNX graph, which runs in the precision it was exported in; leave precision at float32."
+            f"The model {item.id} is an ONNX graph, which runs in the precision it was exported in; "
+            "leave precision at float32."
         )
     missing = [
         name for name in external_files(item.weights_path) if not (item.weights_path.parent / name).is_file()
     ]
     if missing:
         raise ModelError(
-            f"The model {item.id} keeps weights in {missing[0]}, which is missing in {item.weights_path.parent}; install the "
+            f"The model {item.id} keeps weights in {missing[0]}, which is missing in "
+            f"{item.weights_path.parent}; install the "
             "model again."
         )
     _check_device(device)
     session = _session(item, _providers(device), threads)
     if device == "cuda" and session.get_providers()[0] != _CUDA:
         raise DeviceError(
-            "The device cuda was asked for, but onnxruntime could not start it (driver, CUDA or cuDNN libraries missing); run on "
+            "The device cuda was asked for, but onnxruntime could not start it (driver, CUDA or cuDNN "
+            "libraries missing); run on "
             "the CPU, or mend the CUDA installation."
         )
     return FeedForward(item, session)
@@ -120,7 +126,8 @@ def open(
 def _check_device(device: str) -> None:
     if device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
         raise DeviceError(
-            "The device cuda was asked for, and the installed onnxruntime has no CUDA; run on the CPU, or install "
+            "The device cuda was asked for, and the installed onnxruntime has no CUDA; run on the CPU, "
+            "or install "
             "onnxruntime-gpu in place of onnxruntime."
         )
 
@@ -146,5 +153,6 @@ def _session(
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); install the model again."
+            f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); "
+            "install the model again."
         ) from None
