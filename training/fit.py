@@ -43,8 +43,8 @@ def fit(config: DictConfig) -> Path:
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    last = output / LAST
-    trainer.fit(task, data, ckpt_path=last if config.resume and last.exists() else None, weights_only=True)
+    begun = config.resume and (output / LAST).exists()
+    trainer.fit(task, data, ckpt_path=output / LAST if begun else None, weights_only=True)
     return Path(best.best_model_path)
 
 

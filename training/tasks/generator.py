@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import lightning as L
@@ -24,21 +24,22 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """Weights of the losses.
+    """Weights of the losses in one stage of training.
 
     Attributes:
+        from_epoch: First epoch of the stage.
         scales: Averaging cell (px) -> weight of the energy score between images averaged over such cells.
         spread: How much draws of the noise differ: 0 not at all, 1 as the truth does.
         brightness: Weight of the same score for the mean of the bands.
         brightness_spread: Its ``spread``. Larger than that of the bands, it puts the variety into brightness and
             leaves the spectral angle alone.
         angle: Weight of the spectral angle.
-        adversarial: Weight of the hinge loss.
+        adversarial: Weight of the hinge loss; 0: no discriminators, and one draw of the noise instead of two.
         matching: Weight of feature matching.
-        adversarial_epoch: First epoch with discriminators (and with two draws of the noise).
         inset_px: Margin of a crop that is not judged, for want of context.
     """
 
+    from_epoch: int
     scales: Mapping[int, float]
     spread: float
     brightness: float
@@ -46,7 +47,6 @@ class Objective:
     angle: float
     adversarial: float
     matching: float
-    adversarial_epoch: int
     inset_px: int
 
 
@@ -106,7 +106,7 @@ class GeneratorTask(L.LightningModule):
     Args:
         network: A module with ``inputs`` (names of its tensors, ``noise`` last) and ``noise_planes``.
         condition_channels: Channels of the first input, which the discriminators see too.
-        objective: Losses.
+        objectives: Losses, one entry a stage, in order of their first epoch.
         optimisation: Learning rates.
         selection: How checkpoints are ranked.
         pad_px: Blank padding of validation images, cut off before they are scored.
@@ -117,7 +117,7 @@ class GeneratorTask(L.LightningModule):
         self,
         network: nn.Module,
         condition_channels: int,
-        objective: Objective,
+        objectives: Sequence[Objective],
         optimisation: Optimisation,
         selection: Selection,
         pad_px: int,
@@ -128,7 +128,7 @@ class GeneratorTask(L.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.discriminator = PatchDiscriminator(condition_channels + 3).to(memory_format=torch.channels_last)
-        self.objective = objective
+        self.objectives = tuple(objectives)
         self.optimisation = optimisation
         self.selection = selection
         self.pad_px = pad_px
@@ -142,9 +142,14 @@ class GeneratorTask(L.LightningModule):
         return self.network.inputs[0]
 
     @property
+    def objective(self) -> Objective:
+        """The losses of this epoch."""
+        return [stage for stage in self.objectives if stage.from_epoch <= self.current_epoch][-1]
+
+    @property
     def adversarial(self) -> bool:
         """Whether discriminators take part in this epoch."""
-        return self.current_epoch >= self.objective.adversarial_epoch
+        return self.objective.adversarial > 0
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW for the generator, Adam for the discriminators."""
