@@ -18,6 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from ..environment import PLUGIN_FOLDER, EngineMissingError, find_interpreter, resource
+from ..layers import with_absolute_paths
 from ..translate import tr
 
 
@@ -141,7 +142,7 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
     ) -> dict[str, Any]:
         from ..engine_bridge import run_job
 
-        result = run_job(self._job, feedback)
+        result = run_job(with_absolute_paths(self._job), feedback)
         self._set_styles(context)
         outputs = {
             self.OUTPUT: self._job["output"],

@@ -14,8 +14,6 @@ sys.path.insert(0, str(ROOT / ".ci"))
 
 from headless_qgis import HeadlessQgis  # noqa: E402
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # for pytest-qgis, which starts a QGIS of its own
-
 SIZE = 320
 
 

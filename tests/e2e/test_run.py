@@ -245,13 +245,14 @@ def test_paths_with_spaces_and_umlauts(qgis, scene, results, tmp_path):
     assert digest(folder / "große Bilder.tif") == digest(image_of(results, "sartooptical"))
 
 
-def test_a_temporary_output_and_a_relative_one(qgis, scene, results, tmp_path):
+def test_a_temporary_output_and_relative_paths(qgis, scene, results, tmp_path):
     outcome = qgis.run("eo_translate:masktoimage", MASK=scene["mask"], OUTPUT="TEMPORARY_OUTPUT")
     assert outcome.code == 0, outcome.stderr
     made = Path(outcome.results["OUTPUT"])
     assert made.suffix == ".tif"
+    (tmp_path / "mask.tif").write_bytes(scene["mask"].read_bytes())
     answer = qgis.call(
-        "run", "eo_translate:masktoimage", f"--MASK={scene['mask']}", "--OUTPUT=image.tif", cwd=tmp_path
+        "run", "eo_translate:masktoimage", "--MASK=mask.tif", "--OUTPUT=image.tif", cwd=tmp_path
     )
     assert answer.returncode == 0, answer.stderr
     assert digest(tmp_path / "image.tif") == digest(image_of(results, "masktoimage"))
