@@ -1,13 +1,14 @@
 """ARAS400k's published generator becomes a package that runs; no file can run code or be loaded in part."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion or train)")
 
-from engine.errors import CancelledError, ModelError  # noqa: E402
+from engine.errors import CancelledError, MissingPackageError, ModelError  # noqa: E402
 from engine.models import store  # noqa: E402
 from engine.models.checkpoint_import import import_checkpoint  # noqa: E402
 from engine.models.verify import verify  # noqa: E402
@@ -159,6 +160,18 @@ def test_damaged_package_is_named_by_verify(checkpoint):
         verify(item.folder)
     with pytest.raises(ModelError, match="cannot be read"):
         torch_networks.open(item)
+
+
+def test_without_torch_one_sentence_says_what_to_install(checkpoint, monkeypatch):
+    item = import_checkpoint("aras400k", checkpoint, "aras")
+    for name in ("torch", "safetensors", "safetensors.torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'eo-translate\[diffusion\]'"):
+        torch_networks.open(item)
+    with pytest.raises(MissingPackageError, match=r"pip install 'eo-translate\[diffusion\]'"):
+        import_checkpoint("aras400k", checkpoint, "second")
+    (note,) = verify(item.folder).notes
+    assert "not compared" in note
 
 
 def test_terminate_ends_a_running_translation(checkpoint):
