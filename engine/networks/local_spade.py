@@ -10,13 +10,16 @@ from torch.nn import functional as F
 
 from engine.networks.local_blocks import SLOPE, PixelHead, SpadeBlock
 
+SMOOTH_GAIN = 2.0  # a 5 x 5 mean shrinks cells of one to four pooled pixels by 5 to 1.3
+
 
 class LocalSpade(nn.Module):
     """Generator conditioned on a class mask at every scale (Park et al. 2019, arXiv:1903.07291).
 
     Starts from mask and noise at 1/8 of the resolution and grows to full size. Label features are computed once a
     scale and shared by its blocks; at 1/2 they keep the full-resolution mask (pixel unshuffle). Pixel norm and no
-    attention, so it is local. Noise planes that are constant over large cells vary the tone from field to field.
+    attention, so it is local. Noise planes that are constant over large cells vary the tone from place to place; a
+    5 x 5 mean at 1/8 takes the cells' square edges away.
 
     Inputs are float32 with H and W multiples of 8: ``mask`` (B, classes, H, W) one-hot, all 0 where there is no
     class; ``noise`` (B, noise_planes, H, W), standard normal. Output: (B, bands, H, W), reflectance 0..1.
@@ -38,9 +41,9 @@ class LocalSpade(nn.Module):
         self,
         classes: int = 7,
         widths: Sequence[int] = (48, 96, 160),
-        depths: Sequence[int] = (2, 2, 3),
+        depths: Sequence[int] = (2, 2, 2),
         hidden: int = 64,
-        noise_cells: Sequence[int] = (1, 2, 8, 32),
+        noise_cells: Sequence[int] = (1, 2, 8, 8, 32, 32),
         bands: int = 3,
     ) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class LocalSpade(nn.Module):
             self.register_buffer(f"gain{factor}", gains, persistent=False)
         self.labels2 = nn.Conv2d(4 * (classes + planes), hidden, 3, padding=1)
         self.labels4 = nn.Conv2d(classes + planes, hidden, 3, padding=1)
-        self.labels8 = nn.Conv2d(classes + planes, hidden, 3, padding=1)
+        self.labels8 = nn.Conv2d(classes + 2 * planes, hidden, 1)
         self.start = nn.Conv2d(hidden, w8, 1)
         self.blocks8 = nn.ModuleList(SpadeBlock(w8, hidden) for _ in range(d8))
         self.to4 = nn.Conv2d(w8, 4 * w4, 1)
@@ -67,7 +70,9 @@ class LocalSpade(nn.Module):
         full = torch.cat([mask, noise], dim=1)
         labels2 = F.leaky_relu(self.labels2(F.pixel_unshuffle(full, 2)), SLOPE)
         labels4 = F.leaky_relu(self.labels4(self._pooled(mask, noise, 4)), SLOPE)
-        labels8 = F.leaky_relu(self.labels8(self._pooled(mask, noise, 8)), SLOPE)
+        pooled = self._pooled(mask, noise, 8)
+        smooth = F.avg_pool2d(pooled[:, mask.shape[1] :], 5, stride=1, padding=2)
+        labels8 = F.leaky_relu(self.labels8(torch.cat([pooled, SMOOTH_GAIN * smooth], dim=1)), SLOPE)
         x = _run(self.blocks8, self.start(labels8), labels8)
         x = _run(self.blocks4, F.pixel_shuffle(self.to4(x), 2), labels4)
         x = _run(self.blocks2, F.pixel_shuffle(self.to2(x), 2), labels2)
