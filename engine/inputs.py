@@ -391,7 +391,8 @@ def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
     dataset = source.dataset
     texts = [t for b in source.bands for t in (dataset.descriptions[b - 1], dataset.units[b - 1]) if t]
     reading = tell_units(values[valid], texts)
-    name = f"The {source.modality} raster {dataset.name} is taken for {_MEANING[reading.units]} ({reading.reason})"
+    meaning = f"{_MEANING[reading.units]} ({reading.reason})"
+    name = f"The {source.modality} raster {dataset.name} is taken for {meaning}"
     if reading.certain:
         log("info", f"{name}.")
     else:

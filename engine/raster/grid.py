@@ -143,7 +143,7 @@ def parse_crs(text: str) -> CRS:
     """
     try:
         return CRS.from_user_input(text)
-    except CRSError:
+    except (CRSError, ValueError):
         raise InputError(
             f"{text!r} is not a coordinate reference system; give a code such as EPSG:32633."
         ) from None

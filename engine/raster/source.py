@@ -82,8 +82,7 @@ def open_raster(path: str, modality: str) -> DatasetReader:
     """
     _check_place(path, modality)
     try:
-        # Overviews are often smoothed: statistics must not depend on whether a file has them.
-        dataset = DatasetReader(path, driver=_local_drivers(), OVERVIEW_LEVEL="NONE")
+        dataset = DatasetReader(path, driver=_local_drivers())
     except RasterioIOError as error:
         raise InputError(_why_not_open(path, modality, error)) from None
     try:
@@ -156,6 +155,9 @@ class Source:
             nodata=math.nan,
             dtype="float32" if dtype.itemsize < 4 or dtype == np.float32 else "float64",
             UNIFIED_SRC_NODATA="NO",
+            # By default GDAL sizes the kernel by the ratio of the window's sizes: other windows, other values.
+            XSCALE=1,
+            YSCALE=1,
         )
         return True
 
@@ -178,7 +180,9 @@ class Source:
     def sample(self) -> Pixels:
         """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 nearest pixels."""
         shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
-        return self._read(self.dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
+        # Overviews are often smoothed: statistics must not depend on whether a file has them.
+        with DatasetReader(self.spec.path, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:
+            return self._read(dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
 
     def has_valid_pixels(self) -> bool:
         """Whether any pixel of the raster is valid; reads it all in the worst case."""
@@ -231,7 +235,7 @@ class Source:
         self, dataset: DatasetReader | WarpedVRT, values: NDArray[Any], where: dict[str, Any]
     ) -> NDArray[np.bool_]:
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
-        if dataset is not self.dataset:
+        if isinstance(dataset, WarpedVRT):
             return valid  # the warp has turned everything invalid into NaN
         if self.spec.nodata is not None:
             return valid & (values != np.array(self.spec.nodata).astype(values.dtype))

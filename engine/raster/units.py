@@ -32,9 +32,9 @@ class Reading:
 def tell_units(values: NDArray[Any], texts: Iterable[str] = ()) -> Reading:
     """Tells what radar values mean.
 
-    Backscatter of land and sea lies between about -35 and +5 dB, so decibels are mostly negative. Linear power
-    is never below zero (but for a little noise subtraction) and strongly skewed: its mean lies far above its
-    median. A display stretch is 0..255 or 0..1 and about symmetric.
+    Backscatter of land and sea lies between about -35 and +5 dB, so decibels are mostly negative. Linear
+    power is never below zero (but for a little noise subtraction) and strongly skewed: its mean lies far
+    above its median. A display stretch is 0..255 or 0..1 and about symmetric.
 
     Args:
         values: 1-D, valid samples as stored (after the file's scale and offset).
@@ -80,8 +80,7 @@ def _measured(values: NDArray[Any]) -> Reading:
     negative = float((x < 0).mean())
     spread = f"98 % of the values lie from {low:.4g} to {high:.4g}"
     if negative > 0.5:
-        certain = low > -80 and high < 40
-        return Reading("db", certain, f"{spread}, mostly negative")
+        return Reading("db", bool(low > -80 and high < 40), f"{spread}, mostly negative")
     if negative > 0.02:
         return Reading("db", False, f"{spread}, {negative:.0%} of them negative")
     return _measured_positive(x, float(median), float(high), spread)

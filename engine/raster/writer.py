@@ -202,6 +202,7 @@ class MosaicWriter:
 
     def _to_cog(self) -> None:
         options = {**_cog_compression(), "BLOCKSIZE": BLOCK_PX, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
+        options["COPY_SRC_MDD"] = "YES"  # our own domain of tags too
         if "COMPRESS" in self._options:
             del options["PREDICTOR"], options["LEVEL"]
         rasterio.shutil.copy(self.part, self._cog_part, driver="COG", **(options | self._options))

@@ -1,7 +1,7 @@
 """Weights of a window's pixels where neighbouring windows overlap.
 
-A pixel's value is ``sum(w * y) / sum(w)`` over the windows that cover it, summed in float32 in row-major order
-of the windows: the same numbers in the same order whatever part of the raster is asked for.
+A pixel's value is ``sum(w * y) / sum(w)`` over the windows that cover it, summed in float32 in row-major
+order of the windows: the same numbers in the same order whatever part of the raster is asked for.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from engine.tiling.lattice import Box
 def flank_weights(size: int, stride: int) -> NDArray[np.float32]:
     """Trapezoid with raised-cosine flanks over the overlap, positive everywhere.
 
-    ``w(i) = sin^2(pi / 2 * (i + 1/2) / n)`` on the first ``n = min(size - stride, size // 2)`` pixels, mirrored
-    on the last ones, 1 between. With ``size - stride <= size // 2`` neighbouring weights sum to 1.
+    ``w(i) = sin^2(pi / 2 * (i + 1/2) / n)`` on the first ``n = min(size - stride, size // 2)`` pixels,
+    mirrored on the last ones, 1 between. With ``size - stride <= size // 2`` neighbouring weights sum to 1.
 
     Args:
         size: Side of a window (px).

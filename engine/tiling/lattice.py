@@ -1,7 +1,7 @@
 """Boxes of pixels and the world-anchored lattices that cut them up.
 
-Every box is in pixels of one grid; negative positions are as good as any. A lattice is the set of multiples of
-its stride in *world* pixels (``engine.raster.grid.Grid.origin``), the same for every raster on that grid.
+Every box is in pixels of one grid; negative positions are as good as any. A lattice is the set of multiples
+of its stride in *world* pixels (``engine.raster.grid.Grid.origin``), the same for every raster on that grid.
 """
 
 from __future__ import annotations

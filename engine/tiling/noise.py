@@ -1,8 +1,8 @@
 """Gaussian noise that depends on (seed, sample, channel, world pixel) alone.
 
 Counter-based: any window, any order and any number of processes draw the same value at the same place. Raw
-words of Philox-4x64-10 (Salmon et al., SC11), turned into normals here, since NumPy promises a stable stream for
-the bit generator and none for ``Generator.standard_normal`` (NEP 19).
+words of Philox-4x64-10 (Salmon et al., SC11), turned into normals here, since NumPy promises a stable stream
+for the bit generator and none for ``Generator.standard_normal`` (NEP 19).
 """
 
 from __future__ import annotations

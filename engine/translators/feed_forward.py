@@ -20,10 +20,10 @@ _MEMORY_WORDS = ("failed to allocate memory", "out of memory", "bad_alloc", "cud
 class FeedForward:
     """An ONNX graph on one device.
 
-    On the CPU the result of a pixel does not depend, bit by bit, on the window's size or place where onnxruntime
-    takes its blocked (NCHWc) convolutions, as for the bundled models. Other convolutions become matrix products
-    that are cut by window size and thread number, so that last bits can differ; ``fixed_window`` in the item
-    rules that out.
+    On the CPU the result of a pixel does not depend, bit by bit, on the window's size or place where
+    onnxruntime takes its blocked (NCHWc) convolutions, as for the bundled models. Other convolutions become
+    matrix products that are cut by window size and thread number, so that last bits can differ;
+    ``fixed_window`` in the item rules that out.
     """
 
     def __init__(self, item: ModelItem, session: onnxruntime.InferenceSession) -> None:
