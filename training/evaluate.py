@@ -35,8 +35,9 @@ def evaluate(run: Path) -> dict[str, Any]:
     """Score a run's best checkpoint and write ``scores.json`` beside it.
 
     Returns:
-        ``places``: what was tested; ``model`` and one entry a baseline: score -> value; ``without_training``: the
-        same model on single images with other modalities (SAR) or with true land cover (mask).
+        ``places``: what was tested; ``model`` and one entry a baseline: score -> value;
+        ``without_training``: the same model on single images with other modalities (SAR) or with true land
+        cover (mask).
     """
     config, network, state = load_run(run)
     data = read(config)
@@ -65,7 +66,7 @@ def read(config: DictConfig, **changes: Any) -> PairsModule:
 
 
 def predictor(config: DictConfig, network: torch.nn.Module) -> Predict:
-    """Translate a whole pair as the engine does a single image: its own statistics, blank outside, float32."""
+    """Translate a pair as the engine does a single image: own statistics, blank outside, float32."""
     pad, cells = config.data.pad_px, tuple(config.data.cells_px)
     given = tuple(config.data.sampling.modalities)
 
@@ -109,8 +110,11 @@ def _baselines(config: DictConfig, training: Sequence[Pair], tested: Sequence[Pa
 
 
 def fidelity(predict: Predict, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Does the image show what the mask says? Its own pseudo-labels against the mask, and the truth's against it."""
-    return {"model": _agreement(pairs, predict), "real_images": _agreement(pairs, lambda pair, _: pair.optical)}
+    """Does the image show what the mask says? Its pseudo-labels, and the truth's, against the mask."""
+    return {
+        "model": _agreement(pairs, predict),
+        "real_images": _agreement(pairs, lambda pair, _: pair.optical),
+    }
 
 
 def _agreement(pairs: Sequence[Pair], image: Predict) -> dict[str, Any]:

@@ -41,7 +41,9 @@ def load_run(folder: Path, checkpoint: str = "best.ckpt") -> tuple[DictConfig, n
     network = instantiate(config.network, _convert_="all")
     state = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "average."
-    weights = {key.removeprefix(prefix): v for key, v in state["state_dict"].items() if key.startswith(prefix)}
+    weights = {
+        key.removeprefix(prefix): v for key, v in state["state_dict"].items() if key.startswith(prefix)
+    }
     network.load_state_dict(weights)
     return config, network.eval(), state
 
@@ -86,7 +88,9 @@ def to_onnx(network: nn.Module, path: Path) -> float:
     difference = max(_difference(network, path, size) for size in ((64, 72), (8, 8), (344, 208)))
     log.info("Largest difference between onnxruntime and torch: %.2e", difference)
     if difference > TOLERANCE:
-        raise ModelError(f"The exported graph differs from the network by {difference:.2e}, more than {TOLERANCE}.")
+        raise ModelError(
+            f"The exported graph differs from the network by {difference:.2e}, more than {TOLERANCE}."
+        )
     if path.stat().st_size > MAX_WEIGHTS_BYTES:
         raise ModelError(f"{path.name} has {path.stat().st_size} bytes, more than {MAX_WEIGHTS_BYTES}.")
     return difference
@@ -123,7 +127,8 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
 
     Args:
         run: Folder of the run.
-        output: Folder of the package; its name is the model's name. Replaced as a whole when all has succeeded.
+        output: Folder of the package; its name is the model's name. Replaced as a whole when all has
+            succeeded.
         scores: What ``training.evaluate.evaluate`` found.
     """
     from engine.models.build import write_item
@@ -140,7 +145,11 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
 
 
 def describe(
-    config: DictConfig, network: nn.Module, state: Mapping[str, Any], difference: float, scores: Mapping[str, Any]
+    config: DictConfig,
+    network: nn.Module,
+    state: Mapping[str, Any],
+    difference: float,
+    scores: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The item's properties: the model card and what follows from the network and the run."""
     card = model_card(config)
@@ -168,7 +177,11 @@ def describe(
         "eo_translate:gsd_range_m": [5.0, 30.0],
         "eo_translate:limits": card["limits"],
         "eo_translate:citation": card["citation"],
-        "eo_translate:training": {**card["training"], **_provenance(config, state), "onnx_difference": difference},
+        "eo_translate:training": {
+            **card["training"],
+            **_provenance(config, state),
+            "onnx_difference": difference,
+        },
         "eo_translate:metrics": dict(scores),
         "eo_translate:sample_statistics": card.get("sample_statistics", {}),
     }
@@ -182,7 +195,9 @@ def model_card(config: DictConfig) -> dict[str, Any]:
 
 
 def _output(display: Sequence[int]) -> dict[str, Any]:
-    names = zip(OPTICAL_BANDS, ("swir16", "nir", "green"), (1.61, 0.842, 0.56), ("red", "green", "blue"), strict=True)
+    names = zip(
+        OPTICAL_BANDS, ("swir16", "nir", "green"), (1.61, 0.842, 0.56), ("red", "green", "blue"), strict=True
+    )
     return {
         "modality": "optical",
         "tensor": "optical",
@@ -214,11 +229,15 @@ def _provenance(config: DictConfig, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Hash of the checkout that this code lies in, with ``+`` if tracked files were changed; empty outside one."""
+    """Hash of the checkout, with ``+`` if tracked code was changed; empty outside a checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=False
+        ).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", str(here), str(here.parent / "engine/networks"))
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", str(here), str(here.parent / "engine/networks")
+    )
     return git("rev-parse", "HEAD") + ("+" if changed else "")

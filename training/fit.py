@@ -20,8 +20,10 @@ LAST = "last.ckpt"
 def fit(config: DictConfig) -> Path:
     """Train, or continue to train, one experiment.
 
-    Everything random is keyed by (seed, sample number), and a checkpoint holds all weights and both optimizers'
-    states: a run that is killed and started again ends with the same weights, bit for bit, on the same machine.
+    Everything random is keyed by (seed, sample number), and a checkpoint holds all weights and both
+    optimizers'
+    states: a run that is killed and started again ends with the same weights, bit for bit, on the same
+    machine.
 
     Returns:
         The best checkpoint by the rule in ``config.task.selection``.
@@ -51,7 +53,9 @@ def fit(config: DictConfig) -> Path:
 def _checkpoints(output: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
     """The best by the selection rule, and the last, each once an epoch."""
     shared = {"dirpath": output, "enable_version_counter": False, "save_on_train_epoch_end": False}
-    return ModelCheckpoint(filename="best", monitor="val/rank", **shared), ModelCheckpoint(filename="last", **shared)
+    return ModelCheckpoint(filename="best", monitor="val/rank", **shared), ModelCheckpoint(
+        filename="last", **shared
+    )
 
 
 def build(config: DictConfig) -> tuple[GeneratorTask, L.LightningDataModule]:

@@ -1,7 +1,7 @@
 """Building blocks of the bundled generators.
 
-Every output pixel depends on inputs at most a few dozen pixels away: there is no attention and no normalisation across
-pixels, so any window with enough context gives the same values as the whole scene.
+Every output pixel depends on inputs at most a few dozen pixels away: there is no attention and no
+normalisation across pixels, so any window with enough context gives the same values as the whole scene.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SLOPE = 0.1  # of the leaky ReLU; onnxruntime fuses it into the convolution befo
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's features divided by their root mean square (Karras et al. 2018, arXiv:1710.10196, section 4.2)."""
+    """Each pixel's features over their root mean square (Karras et al. 2018, arXiv:1710.10196, 4.2)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""

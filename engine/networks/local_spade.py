@@ -16,21 +16,21 @@ SMOOTH_GAIN = 2.0  # a 5 x 5 mean shrinks cells of one to four pooled pixels by 
 class LocalSpade(nn.Module):
     """Generator conditioned on a class mask at every scale (Park et al. 2019, arXiv:1903.07291).
 
-    Starts from mask and noise at 1/8 of the resolution and grows to full size. Label features are computed once a
-    scale and shared by its blocks; at 1/2 they keep the full-resolution mask (pixel unshuffle). Pixel norm and no
-    attention, so it is local. Noise planes that are constant over large cells vary the tone from place to place; a
-    5 x 5 mean at 1/8 takes the cells' square edges away.
+    Starts from mask and noise at 1/8 of the resolution and grows to full size. Label features are computed
+    once a scale and shared by its blocks; at 1/2 they keep the full-resolution mask (pixel unshuffle). Pixel
+    norm and no attention, so it is local. Noise planes that are constant over large cells vary the tone from
+    place to place; a 5 x 5 mean at 1/8 takes the cells' square edges away.
 
-    Inputs are float32 with H and W multiples of 8: ``mask`` (B, classes, H, W) one-hot, all 0 where there is no
-    class; ``noise`` (B, noise_planes, H, W), standard normal. Output: (B, bands, H, W), reflectance 0..1.
+    Inputs are float32 with H and W multiples of 8: ``mask`` (B, classes, H, W) one-hot, all 0 where there is
+    no class; ``noise`` (B, noise_planes, H, W), standard normal. Output: (B, bands, H, W), reflectance 0..1.
 
     Args:
         classes: Number of mask classes.
         widths: Channels at 1/2, 1/4 and 1/8.
         depths: SPADE blocks at 1/2, 1/4 and 1/8.
         hidden: Channels of the label features.
-        noise_cells: Cell size of each noise plane (px); averaging over a block of the mask shrinks planes with
-            smaller cells, which is undone.
+        noise_cells: Cell size of each noise plane (px); averaging over a block of the mask shrinks planes
+            with smaller cells, which is undone.
         bands: Number of output bands.
     """
 

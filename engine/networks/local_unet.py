@@ -14,9 +14,9 @@ from engine.networks.local_blocks import PixelHead, ResidualBlock
 class LocalUNet(nn.Module):
     """U-Net at 1/2, 1/4 and 1/8 of the resolution, without normalisation or attention.
 
-    Inputs are float32 with H and W multiples of 8: ``sar`` (B, 4, H, W) = VV, VH, validity of VV, validity of VH;
-    ``dem`` (B, 2, H, W) = elevation, its validity; ``noise`` (B, noise_planes, H, W), standard normal. Invalid
-    values are 0 in value and validity. Output: (B, bands, H, W), reflectance 0..1.
+    Inputs are float32 with H and W multiples of 8: ``sar`` (B, 4, H, W) = VV, VH, validity of VV, validity
+    of VH; ``dem`` (B, 2, H, W) = elevation, its validity; ``noise`` (B, noise_planes, H, W), standard
+    normal. Invalid values are 0 in value and validity. Output: (B, bands, H, W), reflectance 0..1.
 
     Args:
         widths: Channels at 1/2, 1/4 and 1/8.

@@ -34,7 +34,13 @@ def make_pair(seed: int, size: int = 96, location: str = "here", vh: bool = True
     sar = {"VV": vv, "VH": vv - 6} if vh else {"VV": vv}
     elevation = 100 * smooth_field(rng, size, 24) if dem else None
     return Pair(
-        f"{location}/{seed}", location, optical, sar, (band_statistics(sar),), elevation, pseudo_label(optical)
+        f"{location}/{seed}",
+        location,
+        optical,
+        sar,
+        (band_statistics(sar),),
+        elevation,
+        pseudo_label(optical),
     )
 
 

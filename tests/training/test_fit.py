@@ -33,7 +33,10 @@ TINY = (
 def start(output: Path, data_set: Path, experiment: str = "sar_to_optical", *more: str) -> subprocess.Popen:
     words = [f"experiment={experiment}", f"output={output}", f"data.sets=[{data_set}]", *TINY, *more]
     return subprocess.Popen(
-        [sys.executable, "-m", "training.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "training.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -135,7 +138,10 @@ def test_masks_train_too(data_set, tmp_path):
 
 def test_an_unknown_run_is_one_sentence(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "training.cli", "evaluate", str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "training.cli", "evaluate", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "is not a training run" in " ".join(done.stderr.split())

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.losses.adversarial import PatchDiscriminator, feature_matching, hinge_discriminator, hinge_generator
+from training.losses.adversarial import (
+    PatchDiscriminator,
+    feature_matching,
+    hinge_discriminator,
+    hinge_generator,
+)
 from training.losses.reconstruction import energy, masked_mean, spectral_angle
 
 SIZE = (4, 3, 64, 64)

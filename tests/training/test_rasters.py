@@ -34,7 +34,10 @@ def test_nodata_becomes_nan(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("sar,location\na.tif,x\n", "lacks the column optical"), ("optical,location\nno.tif,x\n", "cannot be read")],
+    [
+        ("sar,location\na.tif,x\n", "lacks the column optical"),
+        ("optical,location\nno.tif,x\n", "cannot be read"),
+    ],
 )
 def test_a_bad_index_is_one_sentence(tmp_path, text, message):
     index = tmp_path / "index.csv"

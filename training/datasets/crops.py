@@ -24,8 +24,8 @@ class Augmentation:
 
     Attributes:
         dihedral: Flip and rotate by right angles.
-        statistics_jitter: Standard deviation of the error put on the scene's mean (in standard deviations) and,
-            as a factor, on its standard deviation.
+        statistics_jitter: Standard deviation of the error put on the scene's mean (in standard deviations)
+            and, as a factor, on its standard deviation.
         speckle: Largest standard deviation of noise added to normalised SAR, drawn in half of the crops.
         drop_band: Leave out one of two SAR bands.
         drop_dem: Leave out elevation.
@@ -59,9 +59,9 @@ def random_crop(
     """One training sample of ``size`` x ``size`` pixels.
 
     Returns:
-        Those of ``sar`` (4, S, S), ``dem`` (2, S, S), ``mask`` (classes, S, S) one-hot that ``modalities`` names;
-        ``noise`` (draws * planes, S, S); ``optical`` (3, S, S) reflectance, 0 where unknown; ``valid`` (1, S, S): 1
-        where ``optical`` is known and the first modality is given.
+        Those of ``sar`` (4, S, S), ``dem`` (2, S, S), ``mask`` (classes, S, S) one-hot that ``modalities``
+        names; ``noise`` (draws * planes, S, S); ``optical`` (3, S, S) reflectance, 0 where unknown;
+        ``valid`` (1, S, S): 1 where ``optical`` is known and the first modality is given.
     """
     window = _window(pair.optical.shape[1:], size, rng)
     statistics = pair.statistics[rng.integers(len(pair.statistics))] if pair.statistics else {}
@@ -88,7 +88,7 @@ def whole(
     modalities: Sequence[str] = MODALITIES,
     multiple: int = 8,
 ) -> dict[str, Array]:
-    """The whole image as one sample (no noise), blank-padded by ``pad_px`` and up to a multiple of ``multiple``."""
+    """The whole image as one sample (no noise), blank-padded by ``pad_px`` and to a multiple."""
     height, width = pair.optical.shape[1:]
     side = -(-max(height, width) // multiple) * multiple + 2 * pad_px
     chosen = pair.statistics[statistics] if pair.statistics else {}
@@ -98,7 +98,7 @@ def whole(
 
 
 def cell_noise(rng: np.random.Generator, size: int, cells_px: Sequence[int], draws: int = 1) -> Array:
-    """Standard normal planes, each constant over square cells whose corner falls on a random multiple of 8."""
+    """Standard normal planes, each constant over square cells with corners on multiples of 8."""
     planes = [_cells(rng, size, cell) for _ in range(draws) for cell in cells_px]
     return np.stack(planes) if planes else np.zeros((0, size, size), np.float32)
 

@@ -1,7 +1,7 @@
 """OMBRIA (OmbriaNet, IEEE JSTARS 2022): Sentinel-1 VV and Sentinel-2 B11, B8, B3 before and after floods.
 
-Reads PNG pairs listed in ``index.csv``. Sentinel-1 was stretched to 0..255 patch by patch; the index holds the gain and
-offset that bring all patches of a scene back on one scale.
+Reads PNG pairs listed in ``index.csv``. Sentinel-1 was stretched to 0..255 patch by patch; the index holds
+the gain and offset that bring all patches of a scene back on one scale.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class Pair:
         location: The place; splits are by location, never by image.
         optical: (3, H, W) float32 reflectance (0..1) of Sentinel-2 B11, B8, B3; NaN where unknown.
         sar: Band name -> (H, W) float32 in dB, or on any scale linear in dB; NaN where invalid.
-        statistics: Mean and standard deviation of the SAR bands over the scene; several where several are right
-            (over the image itself, over the mosaic that it is cut from). Training draws among them.
+        statistics: Mean and standard deviation of the SAR bands over the scene; several where several are
+            right (over the image itself, over the mosaic that it is cut from). Training draws among them.
         elevation: (H, W) float32, metres, NaN where invalid; None where there is none.
         mask: (H, W) uint8 index into ``CLASSES``, ``NO_CLASS`` where unknown; None where there is none.
     """
@@ -45,7 +45,7 @@ class Pair:
 
 
 def data_root(given: str | None = None) -> Path:
-    """Folder of the training data: the argument, else ``EO_DATA``, else ``../shared/data`` beside the checkout.
+    """Folder of the training data: the argument, ``EO_DATA``, or ``../shared/data`` beside the checkout.
 
     Raises:
         InputError: The folder does not exist.

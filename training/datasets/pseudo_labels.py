@@ -1,4 +1,4 @@
-"""Land-cover classes computed from reflectance: for training only, since they come from the target image itself."""
+"""Land-cover classes computed from reflectance: for training only, as they come from the target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ CLOUD = 0.30  # reflectance of all three bands above which a pixel is cloud: no 
 def pseudo_label(optical: NDArray[np.float32], smooth: bool = True) -> NDArray[np.uint8]:
     """Classify B11, B8, B3 reflectance by fixed thresholds, then by majority in a 7 px neighbourhood.
 
-    The majority filter makes the mask look like a land-cover map and keeps it from carrying the image's pixels.
+    The majority filter makes the mask look like a land-cover map and keeps it from carrying the image's
+    pixels.
 
     Args:
         optical: (3, H, W) reflectance of B11, B8, B3; NaN where unknown.

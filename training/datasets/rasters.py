@@ -21,10 +21,10 @@ COLUMNS = ("optical", "sar", "dem", "mask", "location")
 
 
 def load(index: Path, optical_scale: float = 1e-4, optical_bands: Sequence[int] = (1, 2, 3)) -> list[Pair]:
-    """Pairs listed in a CSV file with the columns ``optical``, ``location`` and any of ``sar``, ``dem``, ``mask``.
+    """Pairs listed in a CSV file: columns ``optical``, ``location``, any of ``sar``, ``dem``, ``mask``.
 
-    Paths are relative to the CSV file. The SAR raster holds VV, then (optional) VH, in dB or linear in dB. The mask
-    holds indices into ``training.datasets.pairs.CLASSES``; without one, pseudo-labels are computed.
+    Paths are relative to the CSV file. The SAR raster holds VV, then (optional) VH, in dB or linear in dB.
+    The mask holds indices into ``training.datasets.pairs.CLASSES``; without one, pseudo-labels are computed.
 
     Args:
         index: The CSV file.

@@ -1,4 +1,4 @@
-"""Published sample pairs with VV, VH, elevation or land cover: TerraMesh, BigEarthNet, Sen1Floods11, SSL4EO-S12."""
+"""Samples with VV, VH, elevation, land cover: TerraMesh, BigEarthNet, Sen1Floods11, SSL4EO-S12."""
 
 from __future__ import annotations
 

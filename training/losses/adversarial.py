@@ -13,14 +13,15 @@ Features = list[Tensor]
 
 
 class PatchDiscriminator(nn.Module):
-    """Convolutional critic of patches at several resolutions (Isola et al. 2017; Wang et al. 2018, section 3.2).
+    """Critic of patches at several resolutions (Isola et al. 2017; Wang et al. 2018, section 3.2).
 
     Args:
         channels: Of condition and image together.
         widths: Channels after each stride-2 convolution.
         scales: Number of resolutions, each half of the one before.
-        mean, std: What standardises the image's reflectance. Spectral norm bounds how much the score can change
-            with the input: unscaled reflectance, all of it near 0.2, would leave it nothing to tell by.
+        mean, std: What standardises the image's reflectance. Spectral norm bounds how much the score can
+            change with the input: unscaled reflectance, all of it near 0.2, would leave it nothing to tell
+            by.
     """
 
     def __init__(

@@ -19,10 +19,10 @@ def energy(
 ) -> Tensor:
     """Partial energy score: mean absolute error of the draws, less ``spread`` / 2 times their distance.
 
-    ``spread`` 1 is the continuous ranked probability score (Gneiting and Raftery 2007, equation 21), whose optimum is
-    a sample of the true distribution; 0 is the L1 loss, whose optimum is the median. Between them, draws vary less
-    than the truth and err less than samples: for normal errors of deviation s their deviation is
-    s * spread / sqrt(2 - spread ** 2).
+    ``spread`` 1 is the continuous ranked probability score (Gneiting and Raftery 2007, equation 21), whose
+    optimum is a sample of the true distribution; 0 is the L1 loss, whose optimum is the median. Between
+    them, draws vary less than the truth and err less than samples: for normal errors of deviation s their
+    deviation is s * spread / sqrt(2 - spread ** 2).
 
     Args:
         draws: (K, B, 3, H, W) images made from the same input with K draws of the noise.

@@ -1,4 +1,4 @@
-"""What a model must be compared with: a constant colour, a regression on local statistics, real images of other places."""
+"""What to compare with: constant colour, regression on local statistics, images of other places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOWS_PX = (3, 7, 15, 31, 63)
 
 
 class LocalRegression:
-    """Ordinary least squares from a pixel's normalised VV and its local means and deviations to the three bands."""
+    """Least squares from a pixel's normalised VV and its local means and deviations to the bands."""
 
     def __init__(self, pairs: Sequence[Pair], every: int = 97) -> None:
         moments = np.zeros((2 * len(WINDOWS_PX) + 2,) * 2), np.zeros((2 * len(WINDOWS_PX) + 2, 3))

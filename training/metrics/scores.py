@@ -1,8 +1,8 @@
-"""Scores of images against the truth, on reflectance 0..1, reported on the 8-bit scale where they have a unit.
+"""Scores of images against the truth; reflectance 0..1 in, 8-bit units out.
 
 * ``psnr``, ``ssim``, ``sam`` (rad), ``scc``: torchmetrics, averaged over images; data range 1.
-* ``spectrum``: mean absolute difference of the natural logarithms of the radially averaged power spectra, each
-  averaged over the set first; the mean over frequencies and bands.
+* ``spectrum``: mean absolute difference of the natural logarithms of the radially averaged power spectra,
+  each averaged over the set first; the mean over frequencies and bands.
 * ``wasserstein``: distance between the distributions of all pixels of the set, 8-bit values, mean over bands.
 """
 
@@ -64,7 +64,7 @@ def histogram(image: Tensor) -> Tensor:
 
 
 def wasserstein(first: Tensor, second: Tensor) -> Tensor:
-    """First Wasserstein distance between histograms (B, 256), in bins: the area between their distributions."""
+    """First Wasserstein distance between histograms (B, 256), in bins: the area between their sums."""
     cdf = [
         (counts / counts.sum(dim=-1, keepdim=True)).cumsum(dim=-1)
         for counts in (first.double(), second.double())
@@ -75,7 +75,8 @@ def wasserstein(first: Tensor, second: Tensor) -> Tensor:
 def radial_power(image: Tensor) -> Tensor:
     """(B, S, S) reflectance -> (B, S // 2) power by spatial frequency 0..Nyquist, averaged over directions.
 
-    The power is of 8-bit values with the mean removed; larger or oblong images are cut to their central square.
+    The power is of 8-bit values with the mean removed; larger or oblong images are cut to their central
+    square.
     """
     side = min(image.shape[-2:]) // 2 * 2
     top, left = ((extent - side) // 2 for extent in image.shape[-2:])

@@ -31,8 +31,8 @@ class Objective:
         scales: Averaging cell (px) -> weight of the energy score between images averaged over such cells.
         spread: How much draws of the noise differ: 0 not at all, 1 as the truth does.
         brightness: Weight of the same score for the mean of the bands.
-        brightness_spread: Its ``spread``. Larger than that of the bands, it puts the variety into brightness and
-            leaves the spectral angle alone.
+        brightness_spread: Its ``spread``. Larger than that of the bands, it puts the variety into brightness
+            and leaves the spectral angle alone.
         angle: Weight of the spectral angle.
         adversarial: Weight of the hinge loss; 0: no discriminators, and one draw of the noise instead of two.
         matching: Weight of feature matching.
@@ -77,8 +77,8 @@ class Selection:
     """The checkpoint that is kept: the lowest weighted mean of the scores relative to ``reference``.
 
     Attributes:
-        reference: Score name -> value that counts as 1 (of the regression on local statistics); ``psnr`` counts as a
-            ratio of errors, ``ssim`` as a ratio of what lacks to 1.
+        reference: Score name -> value that counts as 1 (of the regression on local statistics); ``psnr``
+            counts as a ratio of errors, ``ssim`` as a ratio of what lacks to 1.
         weights: Score name -> weight.
         least_psnr: Checkpoints with a lower PSNR (dB) are not eligible.
     """
