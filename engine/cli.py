@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -240,7 +241,12 @@ def _run_interruptibly(job: Job) -> RunResult:
     from engine import job as engine_job
 
     cancelled = threading.Event()
-    with _progress() as (on_progress, log), _signals(cancelled), ThreadPoolExecutor(1) as pool:
+    with (
+        _quiet_libraries(),
+        _progress() as (on_progress, log),
+        _signals(cancelled),
+        ThreadPoolExecutor(1) as pool,
+    ):
         running = pool.submit(engine_job.run, job, on_progress, cancelled.is_set, log)
         while True:
             try:
@@ -248,6 +254,23 @@ def _run_interruptibly(job: Job) -> RunResult:
             except NotYet:
                 if running.done():
                     raise
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keeps what C libraries print by themselves (libtiff on a full disk) off the terminal."""
+    if sys.stderr is not sys.__stderr__:
+        yield
+        return
+    terminal = os.dup(2)
+    with open(os.devnull, "wb") as nowhere, open(terminal, "w", encoding=sys.stderr.encoding) as own:
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = own
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            sys.stderr = sys.__stderr__
 
 
 @contextmanager

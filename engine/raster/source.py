@@ -155,7 +155,7 @@ class Source:
             nodata=math.nan,
             dtype="float32" if dtype.itemsize < 4 or dtype == np.float32 else "float64",
             UNIFIED_SRC_NODATA="NO",
-            # By default GDAL sizes the kernel by the ratio of the window's sizes: other windows, other values.
+            # Else GDAL sizes the kernel by the ratio of the window's sizes: other windows, other values.
             XSCALE=1,
             YSCALE=1,
         )

@@ -226,7 +226,7 @@ class MosaicWriter:
                 if problems:
                     raise OSError(problems[0])
         except (OSError, RasterioError) as error:
-            reason = problems[0] if problems else str(error)
+            reason = problems[0] if problems else " ".join(str(error.__cause__ or error).split())
             if hasattr(self, "_dataset"):
                 self.discard()
             else:
@@ -295,4 +295,4 @@ def _overview_factors(height: int, width: int) -> list[int]:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
