@@ -47,7 +47,7 @@ package: ## The plugin's zip, into dist
 docs: .venv-base/.installed ## Algorithm reference and pictures, from the plugin and the demo themselves
 	.venv-base/bin/python .ci/docs.py
 
-test-matrix: package ## The zip in QGIS 3.40 on Debian 13 (a chroot of 2.4 GB, root needed)
+test-matrix: .venv-base/.installed package ## The zip in QGIS 3.40 on Debian 13 (a chroot of 2.4 GB, root needed)
 	.ci/matrix
 
 train: .venv/.installed ## Fit both bundled models and package them: DATA=folder
