@@ -1,7 +1,7 @@
 """Times of the whole and of its parts on the sample scene: ``make bench``.
 
-Prints a table and writes ``benchmarks/results/bench.json`` with the machine described. Every ratio compares numbers of
-this one run. The bars are those of the project: ``qgis_process run`` under 8 s, the plugin under 50 ms.
+Prints a table and writes ``benchmarks/results/bench.json`` with the machine described. Every ratio compares
+numbers of this one run. The bars are those of the project: ``qgis_process run`` under 8 s, the plugin under 50 ms.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
         rows.append(
             row("plugin import", [plugin_import(qgis) for _ in range(REPEATS)], BARS["plugin import"])
         )
-        for model, (algorithm, inputs) in MODELS.items():
+        for algorithm, inputs in MODELS.values():
             times = [qgis_run(qgis, algorithm, inputs, files, scratch) for _ in range(REPEATS)]
             rows.append(row(f"qgis_process run eo_translate:{algorithm}", times, BARS["qgis_process run"]))
         networks = [network(model, inputs, files, scratch) for model, (_, inputs) in MODELS.items()]
@@ -124,6 +124,7 @@ class Recorder:
         return getattr(self.translator, name)
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Passes on; as the wrapped one."""
         self.windows.append({name: tensor.copy() for name, tensor in tensors.items()})
         return self.translator.translate(tensors)
 
