@@ -70,18 +70,23 @@ class SpadeBlock(nn.Module):
 class PixelHead(nn.Module):
     """Features at half resolution to bands in 0..1 at full resolution.
 
+    The last convolution is at full resolution: it hides the 2 x 2 pattern that pixel shuffle alone leaves.
+
     Args:
         channels: Width of the features.
         bands: Number of output bands.
+        hidden: Width at full resolution.
         initial: Value of every band before training (0..1).
     """
 
-    def __init__(self, channels: int, bands: int, initial: float = 0.2) -> None:
+    def __init__(self, channels: int, bands: int, hidden: int = 16, initial: float = 0.2) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, 4 * bands, 3, padding=1)
+        self.expand = nn.Conv2d(channels, 4 * hidden, 3, padding=1)
+        self.conv = nn.Conv2d(hidden, bands, 3, padding=1)
         nn.init.normal_(self.conv.weight, std=0.01)
         nn.init.constant_(self.conv.bias, torch.logit(torch.tensor(initial)).item())
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, bands, 2H, 2W)."""
-        return torch.sigmoid(F.pixel_shuffle(self.conv(x), 2))
+        full = F.pixel_shuffle(F.leaky_relu(self.expand(x), SLOPE), 2)
+        return torch.sigmoid(self.conv(full))

@@ -26,15 +26,22 @@ def weight(size: tuple[int, ...] = SIZE) -> torch.Tensor:
 def test_energy_is_least_at_the_promised_deviation(spread):
     truth, first, second = normal(0), normal(1), normal(2)
     tried = torch.linspace(0, 2, 41)
-    losses = [energy(torch.stack([s * first, s * second]), truth, weight(), spread, {1: 1.0}) for s in tried]
+    losses = [energy(s * first, s * second, truth, weight(), spread, {1: 1.0}) for s in tried]
     best = tried[int(torch.stack(losses).argmin())]
     assert best == pytest.approx(spread / (2 - spread**2) ** 0.5, abs=0.08)
 
 
-def test_energy_without_spread_is_l1():
-    draws, truth = normal(1)[None], normal(2)
-    found = energy(draws, truth, weight(), 0.7, {1: 1.0})
-    assert found == pytest.approx(float((draws[0] - truth).abs().mean()), rel=1e-5)
+def test_energy_of_one_draw_is_l1():
+    image, truth = normal(1), normal(2)
+    found = energy(image, None, truth, weight(), 0.7, {1: 1.0})
+    assert found == pytest.approx(float((image - truth).abs().mean()), rel=1e-5)
+
+
+def test_distance_may_be_measured_on_a_part_of_the_batch():
+    image, other, truth = normal(1), normal(2), normal(3)
+    found = energy(image, other[:1], truth, weight(), 0.5, {1: 1.0})
+    expected = (image - truth).abs().mean() - 0.25 * (image[:1] - other[:1]).abs().mean()
+    assert found == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_unknown_pixels_do_not_count_at_any_scale():
@@ -42,11 +49,12 @@ def test_unknown_pixels_do_not_count_at_any_scale():
     known[..., :24] = 0
     changed = truth.clone()
     changed[..., :24] += 100
-    draws = torch.stack([normal(4), normal(5)])
+    image, other = normal(4), normal(5)
     scales = {1: 1.0, 8: 1.0}
-    spoiled = draws.clone()
+    spoiled = image.clone()
     spoiled[..., :24] -= 50
-    first, second = (energy(d, t, known, 0.5, scales) for d, t in ((draws, truth), (spoiled, changed)))
+    first = energy(image, other, truth, known, 0.5, scales)
+    second = energy(spoiled, other, changed, known, 0.5, scales)
     assert first == pytest.approx(float(second), rel=1e-5)
 
 

@@ -15,30 +15,37 @@ def masked_mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def energy(
-    draws: Tensor, truth: Tensor, weight: Tensor, spread: float, scales: Mapping[int, float]
+    image: Tensor,
+    other: Tensor | None,
+    truth: Tensor,
+    weight: Tensor,
+    spread: float,
+    scales: Mapping[int, float],
 ) -> Tensor:
-    """Partial energy score: mean absolute error of the draws, less ``spread`` / 2 times their distance.
+    """Partial energy score: mean absolute error, less ``spread`` / 2 times the distance of two draws.
 
     ``spread`` 1 is the continuous ranked probability score (Gneiting and Raftery 2007, equation 21), whose
-    optimum is a sample of the true distribution; 0 is the L1 loss, whose optimum is the median. Between
-    them, draws vary less than the truth and err less than samples: for normal errors of deviation s their
-    deviation is s * spread / sqrt(2 - spread ** 2).
+    optimum is a sample of the true distribution; 0 is the L1 loss, whose optimum is the median. Between them,
+    draws vary less than the truth and err less than samples: for normal errors of deviation s their deviation
+    is s * spread / sqrt(2 - spread ** 2).
 
     Args:
-        draws: (K, B, 3, H, W) images made from the same input with K draws of the noise.
-        truth: (B, 3, H, W).
+        image: (B, C, H, W) images.
+        other: (b, C, H, W) images made from the first b inputs with other noise, b <= B; None: no distance.
+        truth: (B, C, H, W).
         weight: (B, 1, H, W), 1 where the truth is known.
         spread: 0..1.
         scales: Averaging cell (px) -> weight of the score between images averaged over such cells.
     """
-    total = draws.new_zeros(())
+    total = image.new_zeros(())
     for cell, factor in scales.items():
-        images = [_average(draw, weight, cell) for draw in draws]
-        goal, share = _average(truth, weight, cell), F.avg_pool2d(weight, cell)
-        error = torch.stack([(image - goal).abs() for image in images]).mean(dim=0)
-        if len(images) > 1:
-            error = error - spread / 2 * (images[0] - images[1]).abs()
-        total = total + factor * masked_mean(error, share)
+        drawn, share = _average(image, weight, cell), F.avg_pool2d(weight, cell)
+        score = masked_mean((drawn - _average(truth, weight, cell)).abs(), share)
+        if other is not None:
+            count = len(other)
+            distance = (drawn[:count] - _average(other, weight[:count], cell)).abs()
+            score = score - spread / 2 * masked_mean(distance, share[:count])
+        total = total + factor * score
     return total
 
 

@@ -34,7 +34,8 @@ class Objective:
         brightness_spread: Its ``spread``. Larger than that of the bands, it puts the variety into brightness
             and leaves the spectral angle alone.
         angle: Weight of the spectral angle.
-        adversarial: Weight of the hinge loss; 0: no discriminators, and one draw of the noise instead of two.
+        compared: How many crops of a batch are drawn twice, to measure how much draws differ.
+        adversarial: Weight of the hinge loss; 0: no discriminators.
         matching: Weight of feature matching.
         inset_px: Margin of a crop that is not judged, for want of context.
     """
@@ -45,6 +46,7 @@ class Objective:
     brightness: float
     brightness_spread: float
     angle: float
+    compared: int
     adversarial: float
     matching: float
     inset_px: int
@@ -167,18 +169,17 @@ class GeneratorTask(L.LightningModule):
         generator, critic = self.optimizers()
         self._set_rates(generator, critic)
         weight, (condition, truth) = self._judged(batch)
-        draws = self._draws(batch, 2 if self.adversarial else 1)
-        images = torch.stack([self._inner(image) for image in draws])
-        loss = self._reconstruction(images, truth, weight)
+        image, other = self._draws(batch)
+        loss = self._reconstruction(image, other, truth, weight)
         if self.adversarial:
-            loss = loss + self._adversarial(condition, images, truth, weight)
+            loss = loss + self._adversarial(condition, image, truth, weight)
         generator.zero_grad()
         self.manual_backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         generator.step()
         self._update_average()
         if self.adversarial:
-            self._step_critic(critic, condition, images.detach(), truth, weight)
+            self._step_critic(critic, condition, image.detach(), truth, weight)
         self.steps += 1
 
     def _judged(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -190,51 +191,49 @@ class GeneratorTask(L.LightningModule):
         inset = self.objective.inset_px
         return image[..., inset:-inset, inset:-inset] if inset else image
 
-    def _draws(self, batch: Batch, count: int) -> list[Tensor]:
+    def _draws(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Inner part of the images, and of the first few again with other noise when draws are compared."""
+        planes, few = self.network.noise_planes, self.objective.compared
         given = [batch[key].contiguous(memory_format=torch.channels_last) for key in self.network.inputs[:-1]]
-        planes = self.network.noise_planes
-        noise = batch["noise"]
+        first, second = batch["noise"][:, :planes], batch["noise"][:few, planes:]
         with self._autocast():
-            draws = [self.network(*given, noise[:, k * planes : (k + 1) * planes]) for k in range(count)]
-        return [image.float() for image in draws]
+            image = self.network(*given, first)
+            other = self.network(*(x[:few] for x in given), second) if few else None
+        return self._inner(image.float()), None if other is None else self._inner(other.float())
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
-    def _reconstruction(self, images: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    def _reconstruction(self, image: Tensor, other: Tensor | None, truth: Tensor, weight: Tensor) -> Tensor:
         plan = self.objective
-        score = energy(images, truth, weight, plan.spread, plan.scales)
-        grey, true_grey = images.mean(dim=2, keepdim=True), truth.mean(dim=1, keepdim=True)
-        score = score + plan.brightness * energy(grey, true_grey, weight, plan.brightness_spread, plan.scales)
-        angle = torch.stack([spectral_angle(image, truth, weight) for image in images]).mean()
-        self.log_dict({"loss/energy": score, "loss/angle": angle})
-        return score + plan.angle * angle
+        score = energy(image, other, truth, weight, plan.spread, plan.scales)
+        grey, other_grey, true_grey = (
+            x if x is None else x.mean(dim=1, keepdim=True) for x in (image, other, truth)
+        )
+        brightness = energy(grey, other_grey, true_grey, weight, plan.brightness_spread, plan.scales)
+        angle = spectral_angle(image, truth, weight)
+        self.log_dict({"loss/energy": score, "loss/brightness": brightness, "loss/angle": angle})
+        return score + plan.brightness * brightness + plan.angle * angle
 
-    def _adversarial(self, condition: Tensor, images: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    def _adversarial(self, condition: Tensor, image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         plan = self.objective
         self.discriminator.requires_grad_(False)
-        with self._autocast(), torch.no_grad():
-            real = self.discriminator(condition, truth)
-        total = images.new_zeros(())
-        for image in images:
-            with self._autocast():
-                fake = self.discriminator(condition, image * weight)
-            total = (
-                total
-                + plan.adversarial * hinge_generator(fake)
-                + plan.matching * feature_matching(real, fake)
-            )
+        with self._autocast():
+            with torch.no_grad():
+                real = self.discriminator(condition, truth)
+            fake = self.discriminator(condition, image * weight)
         self.discriminator.requires_grad_(True)
-        self.log("loss/adversarial", total / len(images))
-        return total / len(images)
+        hinge, matching = hinge_generator(fake), feature_matching(real, fake)
+        self.log_dict({"loss/adversarial": hinge, "loss/matching": matching})
+        return plan.adversarial * hinge + plan.matching * matching
 
     def _step_critic(
-        self, critic: torch.optim.Optimizer, condition: Tensor, images: Tensor, truth: Tensor, weight: Tensor
+        self, critic: torch.optim.Optimizer, condition: Tensor, image: Tensor, truth: Tensor, weight: Tensor
     ) -> None:
         with self._autocast():
             real = self.discriminator(condition, truth)
-            fakes = [self.discriminator(condition, image * weight) for image in images]
-        loss = torch.stack([hinge_discriminator(real, fake) for fake in fakes]).mean()
+            fake = self.discriminator(condition, image * weight)
+        loss = hinge_discriminator(real, fake)
         critic.zero_grad()
         self.manual_backward(loss)
         critic.step()
