@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from engine.errors import OutputError
@@ -27,6 +29,7 @@ BLOCK_PX = 512
 TAG_DOMAIN = "EO_TRANSLATE"
 _SUFFIXES = (".tif", ".tiff")
 _SPARE_BYTES = 16 << 20
+_LOSSY = ("JPEG", "WEBP", "LERC", "JXL")
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,10 @@ class MosaicWriter:
         creation_options: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self.part, self._cog = path, path.with_name(path.name + ".part"), cog
+        self._checksums: dict[Box, int] = {}
         self._options = {key.upper(): value for key, value in (creation_options or {}).items()}
         own = {**_compression(layout.dtype), "TILED": "YES", "BLOCKXSIZE": BLOCK_PX, "BLOCKYSIZE": BLOCK_PX}
-        own |= {"BIGTIFF": "IF_SAFER", "INTERLEAVE": "PIXEL", "SPARSE_OK": "TRUE"}
+        own |= {"BIGTIFF": "IF_SAFER", "INTERLEAVE": "PIXEL"}
         if "COMPRESS" in self._options:
             del own["PREDICTOR"], own["ZLEVEL"]
         options = own if cog else own | self._options
@@ -142,7 +146,8 @@ class MosaicWriter:
             OutputError: The disk is full or failing.
         """
         with self._failing():
-            self._dataset.write(values, window=Window(box.col, box.row, box.width, box.height))
+            self._dataset.write(values, window=_window(box))
+        self._checksums[box] = zlib.crc32(np.ascontiguousarray(values).data)
 
     def complete(self) -> None:
         """Everything but the name: closes, adds overviews, makes the COG where asked for.
@@ -153,13 +158,14 @@ class MosaicWriter:
         with self._failing():
             size = self._dataset.height, self._dataset.width
             self._dataset.close()
-            self._check_whole()
-            if factors := _overview_factors(*size):
+            factors = _overview_factors(*size)
+            if factors:
                 with rasterio.open(self.part, "r+") as dataset:
                     dataset.build_overviews(factors, Resampling.average)
-                self._check_whole()
+            self._check_whole(len(factors))
             if self._cog:
                 self._to_cog()
+                self._check_whole(len(factors))
 
     def publish(self) -> None:
         """Gives the completed file its name, in place of what had it.
@@ -207,15 +213,30 @@ class MosaicWriter:
             del options["PREDICTOR"], options["LEVEL"]
         rasterio.shutil.copy(self.part, self._cog_part, driver="COG", **(options | self._options))
         os.replace(self._cog_part, self.part)
-        self._check_whole()
 
-    def _check_whole(self) -> None:
-        """GDAL may learn of a full disk at the last flush only, and close a file that is cut off."""
-        end = self.part.stat().st_size
+    def _check_whole(self, overviews: int) -> None:
+        """Reads everything back: on a full disk libtiff loses blocks and directories without telling GDAL."""
         with rasterio.open(self.part) as dataset:
-            for (row, col), window in dataset.block_windows(1):
-                if not _block_is_whole(dataset, row, col, end):
-                    raise OSError(f"block {row}, {col} at {window.row_off}, {window.col_off} is cut off")
+            for box, checksum in self._checksums.items():
+                found = zlib.crc32(dataset.read(window=_window(box)).data)
+                if found != checksum and not self._lossy:
+                    raise OSError(f"the block at row {box.row}, column {box.col} was lost")
+            if len(dataset.overviews(1)) != overviews:
+                raise OSError("the overviews were lost")
+            for level in range(overviews):
+                self._check_overview(dataset, level)
+
+    def _check_overview(self, dataset: DatasetReader, level: int) -> None:
+        with rasterio.open(self.part, OVERVIEW_LEVEL=level) as overview:
+            for (row, col), window in overview.block_windows(1):
+                if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1, ovr=level) is None:
+                    raise OSError(f"a block of the overview {level} was lost")
+                overview.read(window=window)
+
+    @property
+    def _lossy(self) -> bool:
+        compression = self._options.get("COMPRESS", "").upper()
+        return compression.startswith(_LOSSY) or bool({"NBITS", "DISCARD_LSB"} & set(self._options))
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -272,10 +293,8 @@ def _collected_errors() -> Iterator[list[str]]:
             logger.removeHandler(collector)
 
 
-def _block_is_whole(dataset: rasterio.DatasetReader, row: int, col: int, end: int) -> bool:
-    offset = dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1)
-    size = dataset.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=1)
-    return offset is None or int(offset) + int(size) <= end  # an all-nodata block is not stored
+def _window(box: Box) -> Window:
+    return Window(box.col, box.row, box.width, box.height)
 
 
 def _compression(dtype: str) -> dict[str, Any]:

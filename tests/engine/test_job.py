@@ -1,6 +1,7 @@
 """The main path on real rasters and real (tiny) networks."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 from rasters import NORTH_UP, run, sar_values, write
 
-from engine.errors import InputError, OutputError
+from engine import job
+from engine.errors import CancelledError, InputError, OutputError
+from engine.models import store
+from engine.spec import Job
 from engine.tiling import plan
 
 MODES = {"crop": tiny_models.CROP, "fixed": tiny_models.FIXED, "lattice": tiny_models.LATTICE}
@@ -198,9 +202,9 @@ def test_job_in_the_tags_gives_the_same_pixels(tmp_path, local_model):
     sar = write(tmp_path / "sar.tif", sar_values())
     picture, _, _ = run(tmp_path / "out.tif", local_model, inputs={"sar": sar}, seed=4)
     with rasterio.open(tmp_path / "out.tif") as dataset:
-        job = json.loads(dataset.tags(ns="EO_TRANSLATE")["JOB"])
-    del job["output"]
-    again, _, _ = run(tmp_path / "again.tif", job.pop("model"), **job)
+        recorded = json.loads(dataset.tags(ns="EO_TRANSLATE")["JOB"])
+    del recorded["output"]
+    again, _, _ = run(tmp_path / "again.tif", recorded.pop("model"), **recorded)
     np.testing.assert_array_equal(picture, again)
 
 
@@ -272,3 +276,64 @@ def test_tiny_raster(tmp_path, model):
     picture, _, _ = run(tmp_path / "out.tif", model, inputs={"sar": sar})
     assert picture.shape == (3, 3, 2)
     assert (picture > 0).all()
+
+
+@pytest.mark.parametrize("name", ["sar-to-optical", "mask-to-image"])
+def test_bundled_models_do_not_see_the_window(tmp_path, name):
+    """Crop mode is exact: other extents and other chunks, the same pixels bit by bit."""
+    if not (store.BUNDLED_FOLDER / name / "item.json").is_file():
+        pytest.skip(f"the bundled model {name} is not built yet")
+    rng = np.random.default_rng(0)
+    if name == "sar-to-optical":
+        inputs = {"sar": write(tmp_path / "sar.tif", sar_values(300, 330))}
+    else:
+        classes = np.array([10, 20, 30, 40, 50, 60, 80], np.uint8)
+        coarse = classes[rng.integers(0, 7, (1, 30, 33))]
+        inputs = {"mask": write(tmp_path / "mask.tif", coarse.repeat(10, 1).repeat(10, 2))}
+    whole, _, _ = run(tmp_path / "whole.tif", name, inputs=inputs)
+    for box in ((0, 0, 31, 300), (107, 93, 150, 200), (299, 0, 1, 330)):
+        row, col, height, width = box
+        part, _, _ = run(tmp_path / "part.tif", name, inputs=inputs, extent=extent_of(NORTH_UP, *box))
+        np.testing.assert_array_equal(part, whole[:, row : row + height, col : col + width])
+
+
+def test_cancel_leaves_nothing(tmp_path, local_model):
+    sar = write(tmp_path / "sar.tif", sar_values(300, 2100))
+    fractions = []
+
+    with pytest.raises(CancelledError):
+        job.run(
+            Job(model=local_model, inputs={"sar": {"path": sar}}, output=str(tmp_path / "out.tif")),
+            on_progress=lambda fraction, text: fractions.append(fraction),
+            is_cancelled=lambda: len(fractions) > 0,
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["sar.tif"]
+    run(tmp_path / "out.tif", local_model, inputs={"sar": sar})  # the warm translator still works
+
+
+def test_memory_does_not_grow_with_the_raster(tmp_path, local_model):
+    """A sparse raster of 200 000 rows: peak memory of the Python side stays that of a few chunks."""
+    with rasterio.open(
+        tmp_path / "tall.tif",
+        "w",
+        driver="GTiff",
+        width=48,
+        height=200_000,
+        count=1,
+        dtype="float32",
+        nodata=0,
+        crs="EPSG:32633",
+        transform=NORTH_UP,
+        tiled=True,
+        sparse_ok=True,
+    ) as dataset:
+        block = sar_values(1024, 48, bands=1)
+        for row in (0, 99_000, 190_000):
+            dataset.write(block, window=rasterio.windows.Window(0, row, 48, 1024))
+    tracemalloc.start()
+    inputs = {"sar": {"path": str(tmp_path / "tall.tif")}}
+    result = job.run(Job(model=local_model, inputs=inputs, output=str(tmp_path / "out.tif")))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.height == 200_000
+    assert peak < 64 << 20
