@@ -50,9 +50,12 @@ docs: .venv-base/.installed ## Algorithm reference and pictures, from the plugin
 test-matrix: .venv-base/.installed package ## The zip in QGIS 3.40 on Debian 13 (a chroot of 2.4 GB, root needed)
 	.ci/matrix
 
-train: .venv/.installed ## Fit both bundled models and package them: DATA=folder
-	.venv/bin/eo-train experiment=sar-to-optical $(if $(DATA),data.root=$(DATA))
-	.venv/bin/eo-train experiment=mask-to-image $(if $(DATA),data.root=$(DATA))
+train: .venv/.installed ## Fit, score and package both bundled models (about two hours): DATA=folder
+	$(foreach name,sar-to-optical mask-to-image, \
+	$(if $(DATA),EO_DATA=$(DATA)) .venv/bin/eo-train experiment=$(subst -,_,$(name)) && \
+	.venv/bin/eo-train evaluate runs/$(name) && \
+	.venv/bin/eo-train figures runs/$(name) docs/images && \
+	.venv/bin/eo-train package runs/$(name) resources/models/$(name) &&) true
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-qgis .venv-base .matrix build dist demo

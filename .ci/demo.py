@@ -6,16 +6,14 @@ Reads SAR, DEM, MASK and LEGEND from the environment (``make demo SAR=path``); w
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headless_qgis import HeadlessQgis, QgisMissingError
+from headless_qgis import ROOT, HeadlessQgis, QgisMissingError, start_packaged
 
-ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "demo"
 BUILD = ROOT / "build"
 
@@ -31,7 +29,7 @@ def main() -> int:
         rasters = given_rasters(asked)
         OUTPUT.mkdir(exist_ok=True)
         with timed("plugin and QGIS profile"):
-            qgis = start_qgis()
+            qgis = start_packaged(BUILD, Path(sys.executable))
         rasters = rasters or sample_scene()
         results = translate(qgis, rasters, asked["LEGEND"])
         with timed("pictures"):
@@ -54,21 +52,6 @@ def given_rasters(asked: dict[str, str]) -> dict[str, Path]:
         if not path.exists():
             raise DemoError(f"{name.upper()}={path} does not exist; give the path of a raster file.")
     return {name: path.resolve() for name, path in rasters.items()}
-
-
-def start_qgis() -> HeadlessQgis:
-    """The plugin as users get it, in a QGIS profile of its own."""
-    plugins = BUILD / "plugins"
-    built = subprocess.run(
-        [sys.executable, str(ROOT / ".ci" / "package.py"), "--folder", str(plugins)],
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
-    if built.returncode:
-        raise DemoError("The plugin could not be built; see the message above.")
-    qgis = HeadlessQgis(BUILD / "profile", plugins, Path(sys.executable))
-    qgis.enable_plugin()
-    return qgis
 
 
 def sample_scene() -> dict[str, Path]:

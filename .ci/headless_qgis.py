@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "eo_translate_plugin"
 DROPPED = re.compile(r"^(PYTHON|QGIS_|PROJ_|GDAL_|VIRTUAL_ENV|EO_TRANSLATE_)")
 
@@ -132,3 +134,20 @@ class HeadlessQgis:
             stderr=answer.stderr,
             seconds=seconds,
         )
+
+
+def start_packaged(folder: Path, engine_python: Path) -> HeadlessQgis:
+    """The plugin as users get it, built into ``folder``, in a profile beside it.
+
+    Raises:
+        QgisMissingError: There is no QGIS.
+        RuntimeError: The plugin cannot be built or enabled.
+    """
+    plugins = folder / "plugins"
+    package = [sys.executable, str(ROOT / ".ci" / "package.py"), "--folder", str(plugins)]
+    built = subprocess.run(package, capture_output=True, text=True, check=False)
+    if built.returncode:
+        raise RuntimeError(f"The plugin cannot be built: {built.stderr.strip().splitlines()[-1]}")
+    qgis = HeadlessQgis(folder / "profile", plugins, engine_python)
+    qgis.enable_plugin()
+    return qgis

@@ -42,6 +42,15 @@ def write(source: Path, target: Path, max_px: int = MAX_PX, legend: str | None =
         picture = render(source, max_px, legend)
     except RasterioError as error:
         raise InputError(f"{source} cannot be read as a raster: {error}.") from error
+    write_png(picture, target)
+
+
+def write_png(picture: NDArray[np.uint8], target: Path) -> None:
+    """Write (4, H, W) uint8 RGBA as a PNG, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     part = target.with_name(target.name + ".part")
     try:
         part.write_bytes(_png(picture))
