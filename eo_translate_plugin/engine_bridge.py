@@ -8,6 +8,7 @@ from typing import Any
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from .environment import EngineMissingError, engine_parent, find_interpreter, log_path
+from .translate import tr
 from .worker_client import WorkerClient, shared
 from .worker_process import EngineError, Event
 
@@ -31,6 +32,7 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
         QgsProcessingException: The job failed or was cancelled; the message is one sentence.
     """
     progress = _Progress(feedback)
+    feedback.setProgressText(tr("Starting the engine"))
     try:
         return engine_client().request("run", progress.take, feedback.isCanceled, job=job)
     except EngineMissingError as error:

@@ -59,9 +59,12 @@ class DisplayStretch(QgsProcessingLayerPostProcessorInterface):
         layer.triggerRepaint()
 
     def _stretch(self, layer: QgsRasterLayer, band: int) -> QgsContrastEnhancement:
-        enhancement = QgsContrastEnhancement(layer.dataProvider().dataType(band))
-        enhancement.setMinimumValue(self._range[0])
-        enhancement.setMaximumValue(self._range[1])
+        data = layer.dataProvider()
+        enhancement = QgsContrastEnhancement(data.dataType(band))
+        # QGIS applies scale and offset of a band, so it works in physical values.
+        low, high = (value * data.bandScale(band) + data.bandOffset(band) for value in self._range)
+        enhancement.setMinimumValue(low)
+        enhancement.setMaximumValue(high)
         enhancement.setContrastEnhancementAlgorithm(
             QgsContrastEnhancement.ContrastEnhancementAlgorithm.StretchToMinimumMaximum
         )

@@ -93,42 +93,44 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             return False, str(error)
         return True, ""
 
+    def checkParameterValues(
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        problem = self._unknown_parameter(parameters)
+        if problem:
+            return False, problem
+        accepted, problem = super().checkParameterValues(parameters, context)
+        if not accepted:
+            return False, problem
+        try:
+            self.check(parameters, context)
+        except QgsProcessingException as error:
+            return False, str(error)
+        return True, ""
+
     def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Rules beyond the single parameter's own.
 
         Raises:
             QgsProcessingException: One of them is broken.
         """
-        self._check_names(parameters)
+        self.inputs(parameters, context)
         self._check_extensions(parameters, context)
         self._creation_options(parameters, context)
         if parameters.get(self.UNCERTAINTY) and self.parameterAsInt(parameters, self.SAMPLES, context) == 1:
             raise QgsProcessingException(
                 tr("UNCERTAINTY compares samples, and SAMPLES is 1; set SAMPLES to 2 or more.")
             )
-
-    def checkParameterValues(
-        self, parameters: dict[str, Any], context: QgsProcessingContext
-    ) -> tuple[bool, str]:
-        try:
-            self.check(parameters, context)
-        except QgsProcessingException as error:
-            return False, str(error)
-        return super().checkParameterValues(parameters, context)
+        self._check_engine()
 
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        can_run, problem = self.canExecute()
-        if not can_run:
-            raise QgsProcessingException(problem)
+        self._check_engine()
         inputs = self.inputs(parameters, context)
-        uncertainty = self.parameterAsOutputLayer(parameters, self.UNCERTAINTY, context)
         self._job = {
             "model": self._model(parameters, context),
             "inputs": inputs,
-            "output": self.parameterAsOutputLayer(parameters, self.OUTPUT, context),
-            "uncertainty": uncertainty or None,
             "seed": self.parameterAsInt(parameters, self.SEED, context),
             "samples": self.parameterAsInt(parameters, self.SAMPLES, context),
             "device": self.parameterAsEnumString(parameters, self.DEVICE, context),
@@ -142,41 +144,49 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
     ) -> dict[str, Any]:
         from ..engine_bridge import run_job
 
-        result = run_job(with_absolute_paths(self._job), feedback)
-        self._set_styles(context)
+        output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
+        uncertainty = self.parameterAsOutputLayer(parameters, self.UNCERTAINTY, context)
+        job = {**self._job, "output": output, "uncertainty": uncertainty or None}
+        result = run_job(with_absolute_paths(job), feedback)
+        self._set_styles(output, uncertainty, context)
         outputs = {
-            self.OUTPUT: self._job["output"],
+            self.OUTPUT: output,
             self.USED_MODEL: result["model"],
             self.USED_MODEL_SHA256: result["model_sha256"],
             self.USED_SEED: result["seed"],
             self.USED_DEVICE: result["device"],
             self.SECONDS: result["seconds"],
         }
-        if self._job["uncertainty"]:
-            outputs[self.UNCERTAINTY] = self._job["uncertainty"]
+        if uncertainty:
+            outputs[self.UNCERTAINTY] = uncertainty
         return outputs
 
-    def _set_styles(self, context: QgsProcessingContext) -> None:
+    def _set_styles(self, output: str, uncertainty: str, context: QgsProcessingContext) -> None:
         from ..engine_bridge import describe_model
         from ..style import DisplayStretch, SpreadRamp, style_when_loaded
 
-        if context.willLoadLayerOnCompletion(self._job["output"]):
+        if context.willLoadLayerOnCompletion(output):
             display = describe_model(self._job["model"])["output"]["display"]
-            style_when_loaded(context, self._job["output"], DisplayStretch(*display))
-        if self._job["uncertainty"]:
-            style_when_loaded(context, self._job["uncertainty"], SpreadRamp())
+            style_when_loaded(context, output, DisplayStretch(*display))
+        if uncertainty:
+            style_when_loaded(context, uncertainty, SpreadRamp())
 
-    def _check_names(self, parameters: dict[str, Any]) -> None:
+    def _check_engine(self) -> None:
+        # qgis_process of QGIS 3.22 never asks ``canExecute``.
+        can_run, problem = self.canExecute()
+        if not can_run:
+            raise QgsProcessingException(problem)
+
+    def _unknown_parameter(self, parameters: dict[str, Any]) -> str:
         known = [definition.name() for definition in self.parameterDefinitions()]
-        for key in parameters:
-            if key not in known:
-                near = difflib.get_close_matches(key.upper(), known, 1)
-                hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
-                raise QgsProcessingException(
-                    tr("{algorithm} has no parameter {key}; {hint}").format(
-                        algorithm=self.id(), key=key, hint=hint
-                    )
-                )
+        unknown = next((key for key in parameters if key not in known), None)
+        if unknown is None:
+            return ""
+        near = difflib.get_close_matches(unknown.upper(), known, 1)
+        hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
+        return tr("{algorithm} has no parameter {key}; {hint}").format(
+            algorithm=self.id(), key=unknown, hint=hint
+        )
 
     def _check_extensions(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         # QGIS asks the provider for this in its dialogs only, not in qgis_process.

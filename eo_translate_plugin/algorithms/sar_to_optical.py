@@ -109,10 +109,6 @@ class SarToOptical(TranslationAlgorithm):
             )
         )
 
-    def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        self._bands(parameters, context)
-        super().check(parameters, context)
-
     def inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
         settings: dict[str, Any] = {"units": self.parameterAsEnumString(parameters, self.SAR_UNITS, context)}
         bands = self._bands(parameters, context)

@@ -68,7 +68,7 @@ def test_everything_is_explained(identifier):
 @pytest.mark.parametrize("identifier", IDS)
 @pytest.mark.parametrize(
     "word",
-    ["synthetic", "false colour", "reflectance", "10 m", "Time", "Citation", "DEVICE is auto|DEVICE (auto"],
+    ["synthetic", "false colour", "reflectance", "10 m", "Time", "Citation", "DEVICE"],
 )
 def test_the_help_says_what_a_user_must_know(identifier, word):
     assert word in algorithm(identifier).shortHelpString()
