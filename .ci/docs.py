@@ -1,6 +1,6 @@
 """Writes what the documentation shows from the things themselves: ``make docs``.
 
-docs/algorithms.md comes from the plugin's own declarations, docs/images/sample-*.png from both algorithms on the
+docs/algorithms.md comes from the plugin's declarations, docs/images/sample-*.png from both algorithms on the
 sample scene, docs/images/real-*.png from real rasters where $EO_DATA (default ../shared/data) holds them.
 """
 
