@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -70,7 +71,9 @@ class Pixels:
 def gdal_environment() -> Iterator[None]:
     """GDAL for local rasters: bounded block cache, no requests over the network."""
     options = {"GDAL_CACHEMAX": _CACHE_BYTES, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
-    with rasterio.Env(**options):
+    with warnings.catch_warnings(), rasterio.Env(**options):
+        # A raster without a grid is said in our own words.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 

@@ -7,11 +7,14 @@ for the bit generator and none for ``Generator.standard_normal`` (NEP 19).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_PX = 256
 _WORD = 1 << 64
+_KEPT_BLOCKS = 96  # neighbouring windows share blocks; 24 MB
 
 
 def gaussian(
@@ -58,6 +61,7 @@ def gaussian(
     return out
 
 
+@lru_cache(maxsize=_KEPT_BLOCKS)
 def _block(seed: int, sample: int, channel: int, by: int, bx: int) -> NDArray[np.float32]:
     """One (256, 256) block by Box and Muller's transform, in float64."""
     key = np.array([seed, sample << 32 | channel], dtype=np.uint64)
@@ -68,4 +72,6 @@ def _block(seed: int, sample: int, channel: int, by: int, bx: int) -> NDArray[np
     radius = np.sqrt(-2.0 * np.log((first + 1.0) * 2.0**-53))
     angle = 2.0 * np.pi * (second * 2.0**-53)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
-    return pairs.astype(np.float32).reshape(BLOCK_PX, BLOCK_PX)
+    block = pairs.astype(np.float32).reshape(BLOCK_PX, BLOCK_PX)
+    block.flags.writeable = False  # shared by every caller of the cache
+    return block
