@@ -136,14 +136,14 @@ class Scene:
         found_valid = False
         for number, (chunk, context) in enumerate(self._read_ahead()):
             check()
+            text = f"Part {number + 1} of {len(self.chunks)}"
+            on_progress(number / len(self.chunks), text)
             valid = context.valid[chunk.within(context.box).slices]
             found_valid |= bool(valid.any())
             draws = self._draws(chunk, context, valid, check)
             for sample, values in enumerate(draws):
-                on_progress(
-                    (number * self.samples + sample) / total, f"Part {number + 1} of {len(self.chunks)}"
-                )
                 outputs.feed(sample, values)
+                on_progress((number * self.samples + sample + 1) / total, text)
             outputs.write(chunk.within(self.inputs.box).scaled(self.item.output.scale_factor))
         if not found_valid:
             raise InputError(
