@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasters import assert_same_grid, digest, open_raster, pixels, write_raster
+from e2e_rasters import assert_same_grid, digest, open_raster, pixels, write_raster
 
 CASES = {
     "sartooptical": ("sar-to-optical", ("SAR", "DEM"), "sar"),

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from e2e_rasters import write_raster
 from onnx_bytes import model_with_external_weights
 from rasterio.control import GroundControlPoint
-from rasters import write_raster
 
 # What QGIS 3.22 and GDAL print by themselves: a Python warning, their own tries to draw the layer, a heading.
 HARMLESS = re.compile(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from rasters import assert_same_grid, open_raster, pixels
+from e2e_rasters import assert_same_grid, open_raster, pixels
 
 
 class Case(NamedTuple):
