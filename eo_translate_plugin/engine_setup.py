@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from qgis.core import QgsNetworkAccessManager
-from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, QUrl, pyqtSignal
+from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
 from .environment import (
@@ -82,9 +83,8 @@ class EnvironmentInstaller(QObject):
         self._variant = variant
         self._tried = []
         self._pythons = [python] if python is not None else base_pythons()
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self.log_path.write_bytes(b"")
         completion_marker(self.folder).unlink(missing_ok=True)
+        self._start_log()
         if venv_python(self.folder).is_file():
             self._run([*self._package_steps()])
         else:
@@ -92,6 +92,7 @@ class EnvironmentInstaller(QObject):
 
     def check(self, python: Path) -> None:
         """Starts ``eo-translate doctor`` with an interpreter."""
+        self._start_log()
         step = Step(tr("Checking the engine"), [str(python), *_DOCTOR], self._fail_check)
         self._run([step], tr("The engine works."))
 
@@ -101,6 +102,10 @@ class EnvironmentInstaller(QObject):
             self._steps = []
             self._stop_process()
             self._end(False, tr("Cancelled; press Create to go on from here."))
+
+    def _start_log(self) -> None:
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.write_bytes(b"")
 
     def _try_next_python(self) -> None:
         if not self._pythons:
@@ -270,15 +275,9 @@ def proxy_variables() -> dict[str, str]:
     }
     if proxy.type() not in schemes or not proxy.hostName():
         return {}
-    url = QUrl()
-    url.setScheme(schemes[proxy.type()])
-    url.setHost(proxy.hostName())
-    if proxy.port():
-        url.setPort(proxy.port())
-    if proxy.user():
-        url.setUserName(proxy.user())
-        url.setPassword(proxy.password())
-    text = url.toString(QUrl.ComponentFormattingOption.FullyEncoded)
+    user = f"{quote(proxy.user(), '')}:{quote(proxy.password(), '')}@" if proxy.user() else ""
+    port = f":{proxy.port()}" if proxy.port() else ""
+    text = f"{schemes[proxy.type()]}://{user}{proxy.hostName()}{port}"
     return {"HTTP_PROXY": text, "HTTPS_PROXY": text, "http_proxy": text, "https_proxy": text}
 
 

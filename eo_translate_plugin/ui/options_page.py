@@ -135,14 +135,13 @@ class OptionsPage(QgsOptionsPageWidget):
             interpreter = find_interpreter()
             self._status.setText(f"{interpreter.path} ({interpreter.origin})")
         except EngineMissingError as error:
-            interpreter = None
             self._status.setText(str(error))
         incomplete = folder.is_dir() and not is_complete(folder)
         self._create.setText(
             tr("Go on creating") if incomplete else tr("Repair") if folder.is_dir() else tr("Create")
         )
         self._create.setEnabled(not running)
-        self._test.setEnabled(not running and interpreter is not None)
+        self._test.setEnabled(not running)
         self._remove.setEnabled(not running and folder.is_dir())
         self._cancel.setEnabled(running)
         self._progress.setRange(0, 0 if running else 1)
