@@ -2,8 +2,7 @@
 
 Each message is one plain sentence: what was wrong, what was found, what to do. The command line prints it and
 exits with ``exit_code``; the worker sends it as an ``error`` event; QGIS shows it as it is. Anything that
-is not an
-``EOTranslateError`` is a bug of ours and is reported as one.
+is not an ``EOTranslateError`` is a bug of ours and is reported as one.
 """
 
 

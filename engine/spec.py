@@ -22,17 +22,15 @@ class InputRaster(_Strict):
     Attributes:
         path: Anything GDAL opens as a local raster.
         bands: Band numbers (from 1) or band names, in the order of the model's bands; None lets names and
-            then
-            the file's order decide.
-        units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``auto`` tells
-            them apart.
+            then the file's order decide.
+        units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``auto``
+            tells them apart.
         scale: Factor on the stored values, applied before everything else.
         offset: Added after ``scale``.
         nodata: Overrides the file's nodata value.
         legend: For class masks: a bundled legend's name, or raster value -> model class name.
         statistics: ``{band: (mean, standard deviation)}`` in the model's units, for scene-relative models.
-            None:
-            measured over the whole raster. Give the same numbers to neighbouring scenes that must join.
+            None: measured over the whole raster. Give the same numbers to neighbouring scenes that must join.
     """
 
     path: str
@@ -54,8 +52,8 @@ class Job(_Strict):
         inputs: Modality (``sar``, ``dem``, ``mask`` ...) -> raster.
         output: The GeoTIFF to write: first sample.
         uncertainty: Optional GeoTIFF with per-band mean and standard deviation over the samples.
-        extent: xmin, ymin, xmax, ymax in ``extent_crs`` (default: the output CRS); None: the whole
-            reference raster.
+        extent: xmin, ymin, xmax, ymax in ``extent_crs`` (default: the output CRS); None: the
+            whole reference raster.
         crs, resolution: Output grid other than the reference raster's own; CRS units per pixel.
         samples: How many draws of the noise; they differ by noise alone.
         seed: Keys the noise together with the sample index and the world pixel.
