@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403 - for the class of its error only; files are read by torch with weights_only
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
