@@ -62,7 +62,7 @@ def collect() -> dict[PurePosixPath, bytes]:
 def secrets_baseline(files: dict[PurePosixPath, bytes]) -> str:
     """Tells detect-secrets that the hashes in the model items are no secrets.
 
-    The plugin repository's scan runs above the plugin's folder, a developer's inside it: both paths are listed.
+    The plugin repository scans above the plugin's folder, a developer inside it: both paths are listed.
     """
     results: dict[str, list[dict[str, object]]] = {}
     for path, content in files.items():
