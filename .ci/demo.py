@@ -16,6 +16,7 @@ from headless_qgis import ROOT, HeadlessQgis, QgisMissingError, start_packaged
 
 OUTPUT = ROOT / "demo"
 BUILD = ROOT / "build"
+DEFAULT_LEGEND = "esa-worldcover"
 
 
 class DemoError(Exception):
@@ -34,7 +35,7 @@ def main() -> int:
         results = translate(qgis, rasters, asked["LEGEND"])
         with timed("pictures"):
             pictures = draw({**rasters, **results}, asked["LEGEND"])
-    except (DemoError, QgisMissingError) as error:
+    except (DemoError, QgisMissingError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     report(results, pictures)
@@ -47,6 +48,9 @@ def given_rasters(asked: dict[str, str]) -> dict[str, Path]:
         raise DemoError("DEM goes with a SAR scene; give SAR=path too.")
     if asked["LEGEND"] and not asked["MASK"]:
         raise DemoError("LEGEND explains a mask; give MASK=path too.")
+    legends = sorted(path.stem for path in (ROOT / "resources" / "legends").glob("*.json"))
+    if asked["LEGEND"] and asked["LEGEND"] not in legends:
+        raise DemoError(f"There is no legend {asked['LEGEND']}; choose one of {', '.join(legends)}.")
     rasters = {name.lower(): Path(asked[name]).expanduser() for name in ("SAR", "DEM", "MASK") if asked[name]}
     for name, path in rasters.items():
         if not path.exists():
@@ -78,11 +82,9 @@ def translate(qgis: HeadlessQgis, rasters: dict[str, Path], legend: str) -> dict
 def run(qgis: HeadlessQgis, algorithm: str, parameters: dict[str, object], output: Path) -> Path:
     """One ``qgis_process run``."""
     with timed(f"qgis_process run eo_translate:{algorithm}"):
-        outcome = qgis.run(f"eo_translate:{algorithm}", **parameters, OUTPUT=output)
-    if outcome.code:
-        raise DemoError(outcome.sentence)
-    for line in outcome.warnings:
-        print(f"    {line}")
+        code, sentence = qgis.run_live(f"eo_translate:{algorithm}", **parameters, OUTPUT=output)
+    if code:
+        raise DemoError(sentence)
     return output
 
 
@@ -95,7 +97,7 @@ def draw(rasters: dict[str, Path], legend: str) -> list[Path]:
     for name, path in rasters.items():
         picture = OUTPUT / f"{name}.png"
         try:
-            quicklook.write(path, picture, legend=(legend or None) if name == "mask" else None)
+            quicklook.write(path, picture, legend=(legend or DEFAULT_LEGEND) if name == "mask" else None)
         except EOTranslateError as error:
             raise DemoError(str(error)) from error
         pictures.append(picture)

@@ -135,6 +135,20 @@ class HeadlessQgis:
             seconds=seconds,
         )
 
+    def run_live(self, algorithm: str, **parameters: Any) -> tuple[int, str]:
+        """As ``run``, with the messages and progress of QGIS on stdout; exit status and last error."""
+        pairs = [f"--{name}={value}" for name, value in parameters.items()]
+        answer = subprocess.run(
+            [self.program, "run", algorithm, *pairs],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        said = [line for line in answer.stderr.splitlines() if line.strip()] or ["no message"]
+        return answer.returncode, " ".join(said[-1].split())
+
 
 def start_packaged(folder: Path, engine_python: Path) -> HeadlessQgis:
     """The plugin as users get it, built into ``folder``, in a profile beside it.
