@@ -31,8 +31,9 @@ test-engine: .venv/.installed ## Engine, training, conformance and packaging
 	.venv/bin/python -m pytest tests --ignore=tests/plugin --ignore=tests/e2e $(PYTEST_ARGS)
 
 test-qgis: .venv-qgis/.installed .venv-base/.installed ## Plugin and end-to-end tests inside QGIS's Python
+	@status=0; for part in plugin e2e; do \
 	QT_QPA_PLATFORM=offscreen EO_TRANSLATE_PYTHON=$(CURDIR)/.venv-base/bin/python \
-	.venv-qgis/bin/python -m pytest tests/plugin tests/e2e $(PYTEST_ARGS)
+	.venv-qgis/bin/python -m pytest tests/$$part $(PYTEST_ARGS) || status=$$?; done; exit $$status
 
 lint: .venv/.installed ## ruff, and what the plugin repository scans for
 	.venv/bin/ruff check $(CHECKED)
