@@ -91,6 +91,14 @@ def find_interpreter() -> Interpreter:
     )
 
 
+def shown(path: Path) -> str:
+    """A path for people, with ``~`` for their home."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except ValueError:
+        return str(path)
+
+
 def completion_marker(folder: Path) -> Path:
     """The file that marks an environment whose installation ran to its end."""
     return folder / "eo-translate-requirements.txt"

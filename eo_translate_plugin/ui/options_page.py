@@ -34,6 +34,7 @@ from ..environment import (
     environment_folder,
     find_interpreter,
     is_complete,
+    shown,
 )
 from ..translate import tr
 
@@ -133,7 +134,7 @@ class OptionsPage(QgsOptionsPageWidget):
         running, folder = self._installer.is_running, environment_folder()
         try:
             interpreter = find_interpreter()
-            self._status.setText(f"{interpreter.path} ({interpreter.origin})")
+            self._status.setText(f"{shown(interpreter.path)} ({interpreter.origin})")
         except EngineMissingError as error:
             self._status.setText(str(error))
         incomplete = folder.is_dir() and not is_complete(folder)
@@ -189,14 +190,14 @@ class OptionsPage(QgsOptionsPageWidget):
     def _measure_disk_use(self) -> None:
         folder = environment_folder()
         if not folder.is_dir():
-            self._disk_use.setText(tr("{folder} (not there yet)").format(folder=folder))
+            self._disk_use.setText(tr("{folder} (not there yet)").format(folder=shown(folder)))
             return
         self._run_in_background(
             lambda: disk_use_bytes(folder), lambda size: self._show_disk_use(folder, size)
         )
 
     def _show_disk_use(self, folder: Path, size: int) -> None:
-        self._disk_use.setText(f"{folder} ({size / 1e6:.0f} MB)")
+        self._disk_use.setText(f"{shown(folder)} ({size / 1e6:.0f} MB)")
 
     def _run_in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         def finished(exception: Exception | None, result: object = None) -> None:
