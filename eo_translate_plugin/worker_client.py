@@ -124,23 +124,20 @@ class WorkerClient:
         fields: dict[str, Any],
     ) -> dict[str, Any]:
         request_id = next(self._ids)
-        try:
-            process.send(id=request_id, type=kind, **fields)
-            watch = _Watch(process, request_id, timeout_s, self.cancel_timeout_s)
-            while True:
-                watch.check(is_cancelled)
-                event = process.next_event(_POLL_S)
-                if event is None or event.get("id") not in (request_id, None):
-                    continue
-                if event["event"] == "result":
-                    return event["result"]
-                if event["event"] == "error":
-                    raise _error_of(event, process)
-                if event["event"] == "end":
-                    raise EngineError(_end_sentence(process), "crash")
-                on_event(event)
-        except OSError:
-            raise EngineError(_end_sentence(process), "crash") from None
+        process.send(id=request_id, type=kind, **fields)
+        watch = _Watch(process, request_id, timeout_s, self.cancel_timeout_s)
+        while True:
+            watch.check(is_cancelled)
+            event = process.next_event(_POLL_S)
+            if event is None or event.get("id") not in (request_id, None):
+                continue
+            if event["event"] == "result":
+                return event["result"]
+            if event["event"] == "error":
+                raise _error_of(event, process)
+            if event["event"] == "end":
+                raise EngineError(_end_sentence(process), "crash")
+            on_event(event)
 
     def _start_idle_timer(self) -> None:
         self._idle_timer = threading.Timer(self.idle_s, self._close_if_idle)

@@ -79,13 +79,12 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def send(self, **request: Any) -> None:
-        """Writes one request.
-
-        Raises:
-            OSError: The worker has gone.
-        """
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
+        """Writes one request; that a worker has gone is told by its ``end`` event, after its last words."""
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            return
 
     def next_event(self, timeout_s: float) -> Event | None:
         """The next event that is no heartbeat; ``{"event": "end"}``: the worker has gone; None: none yet."""
