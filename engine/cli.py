@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import engine
 from engine import cli_models, cli_tools
 from engine.cli_errors import plain_errors, reported
 from engine.errors import CancelledError, InputError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from engine.spec import Job
 
 app = typer.Typer(
-    help="Earth-observation imagery you do not have, from the rasters you do.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,6 +33,22 @@ cli_tools.register(app)
 _POLL_S = 0.2
 # Click's, which newer typers carry inside themselves and older ones import.
 _UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"eo-translate {engine.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Earth-observation imagery you do not have, from the rasters you do."""
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,8 +112,12 @@ class OneHot:
         planes = index == np.arange(self.entry.channels, dtype=np.uint8)[:, None, None]
         return planes.astype(np.float32), index != legends.NODATA if self.entry.required else None
 
-    def check_classes(self, box: Box) -> None:
+    def check_classes(self, box: Box, check: Callable[[], None]) -> None:
         """Looks at every pixel that will be used.
+
+        Args:
+            box: Where the output is wanted.
+            check: Called before each part; raises when the run was cancelled.
 
         Raises:
             InputError: Values without a class, each with its share of the pixels.
@@ -121,6 +125,7 @@ class OneHot:
         counts: dict[int, int] = {}
         pixels = 0
         for part in split(box, _SCAN_PX):
+            check()
             values, valid = self._values(part)
             pixels += int(valid.sum())
             for value, count in self.legend.unknown(values, valid).items():

@@ -22,6 +22,7 @@ from engine.spec import InputRaster, Job
 from engine.tiling.lattice import Box
 
 Log = Callable[[str, str], None]
+Check = Callable[[], None]
 _FAR_DEVIATIONS = 4.0
 _MEANING = {"db": "decibel", "linear": "linear power", "relative": "a relative display stretch of decibel"}
 
@@ -83,8 +84,14 @@ class Inputs:
             source.close()
 
 
-def open_inputs(job: Job, item: ModelItem, log: Log) -> Inputs:
+def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
     """Opens, checks and aligns every raster of a job.
+
+    Args:
+        job: Says which.
+        item: The model that they are for.
+        log: Takes what the user should know about them.
+        check: Called between steps; raises when the run was cancelled.
 
     Raises:
         InputError: The first thing that is wrong with one of them.
@@ -100,8 +107,9 @@ def open_inputs(job: Job, item: ModelItem, log: Log) -> Inputs:
         for source in sources:
             _align(source, inputs, item, log)
         for entry in item.inputs:
+            check()
             source = next((s for s in sources if s.modality == entry.modality), None)
-            inputs.conditions[entry.tensor] = _condition(entry, source, inputs, item, log)
+            inputs.conditions[entry.tensor] = _condition(entry, source, inputs, item, log, check)
     except BaseException:
         for source in sources:
             source.close()
@@ -222,20 +230,25 @@ def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
 
 
 def _condition(
-    entry: ContinuousInput | OneHotInput, source: Source | None, inputs: Inputs, item: ModelItem, log: Log
+    entry: ContinuousInput | OneHotInput,
+    source: Source | None,
+    inputs: Inputs,
+    item: ModelItem,
+    log: Log,
+    check: Check,
 ) -> Condition:
     if source is None:
         return Absent(entry.channels)
     if isinstance(entry, OneHotInput):
         mask = OneHot(entry, source, legends.load(source.spec.legend, item))
-        _check_not_empty(source, source.sample().valid)
-        mask.check_classes(inputs.box)
+        _check_not_empty(source, source.sample().valid, check)
+        mask.check_classes(inputs.box, check)
         return mask
-    return _continuous(entry, source, inputs, item, log)
+    return _continuous(entry, source, inputs, item, log, check)
 
 
 def _continuous(
-    entry: ContinuousInput, source: Source, inputs: Inputs, item: ModelItem, log: Log
+    entry: ContinuousInput, source: Source, inputs: Inputs, item: ModelItem, log: Log, check: Check
 ) -> Continuous:
     spec, dataset = source.spec, source.dataset
     if (spec.scale, spec.offset) == (1.0, 0.0):
@@ -244,7 +257,7 @@ def _continuous(
         factors = tuple((spec.scale, spec.offset) for _ in source.bands)
     condition = Continuous(entry, source, source.places, factors)
     sample = source.sample()
-    _check_not_empty(source, sample.valid)
+    _check_not_empty(source, sample.valid, check)
     if entry.units == "dB":
         units = _units(condition, sample, log)
         inputs.units[entry.modality] = units
@@ -282,8 +295,8 @@ def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
     return reading.units
 
 
-def _check_not_empty(source: Source, valid: NDArray[np.bool_]) -> None:
-    if not valid.any() and not source.has_valid_pixels():
+def _check_not_empty(source: Source, valid: NDArray[np.bool_], check: Check) -> None:
+    if not valid.any() and not source.has_valid_pixels(check):
         raise InputError(
             f"The {source.modality} raster {source.dataset.name} has no valid pixels: all are nodata; "
             "check the file and its "

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from engine.errors import CancelledError, InputError
@@ -23,8 +24,8 @@ from engine.inputs import Context, Inputs, Log, open_inputs
 from engine.models import store, weights
 from engine.models.item import ModelItem
 from engine.provenance import provenance_tags
-from engine.raster.source import gdal_environment
-from engine.raster.writer import BLOCK_PX, Layout, MosaicWriter, check_output
+from engine.raster.source import GDAL_OPTIONS, gdal_environment
+from engine.raster.writer import BLOCK_PX, Layout, MosaicWriter, check_output, publish
 from engine.results import Spread, sample_layout, spread_layout, stored
 from engine.spec import Job
 from engine.tiling.lattice import Box, chunks
@@ -89,13 +90,16 @@ def run(
     item = _load_model(job, notes)
     translator = warm_translator(item, job.device, job.threads, job.precision)
     notes("info", f"The model {item.id} runs on {translator.device}.")
-    with gdal_environment(), contextlib.closing(open_inputs(job, item, notes)) as inputs:
+    with (
+        _terminated_on_cancel(translator, is_cancelled) as check,
+        gdal_environment(),
+        contextlib.closing(open_inputs(job, item, notes, check)) as inputs,
+    ):
         _warn_about_gsd(item, inputs, notes)
         grid = inputs.layer.part(inputs.box).scaled(item.output.scale_factor)
         with _outputs(job, item, inputs, translator.device) as outputs:
             scene = Scene(job, item, inputs, translator)
-            with _terminated_on_cancel(translator, is_cancelled) as check:
-                scene.translate(outputs, on_progress or _silent, check)
+            scene.translate(outputs, on_progress or _silent, check)
             outputs.finish(check)
     return RunResult(
         output=job.output,
@@ -217,14 +221,13 @@ class Outputs:
             self._spread = Spread()
 
     def finish(self, check: Callable[[], None]) -> None:
-        """Completes both files, then gives both their names."""
+        """Completes both files, then gives both their names or neither."""
         check()
         writers = [self._image, *([self._spread_file] if self._spread_file else [])]
         for writer in writers:
             writer.complete()
         check()
-        for writer in writers:
-            writer.publish()
+        publish(writers)
 
 
 class Notes:
@@ -334,8 +337,9 @@ def _terminated_on_cancel(
 
 
 def _enter_gdal() -> None:
-    # rasterio keeps GDAL's options by thread; this one lives as long as the reader.
-    gdal_environment().__enter__()
+    # rasterio keeps GDAL's options by thread; these live as long as the reader. Python's warning filters
+    # belong to the whole process and are left to the thread that runs the job.
+    rasterio.Env(**GDAL_OPTIONS).__enter__()
 
 
 def _silent(fraction: float, text: str) -> None:

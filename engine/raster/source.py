@@ -6,7 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +23,11 @@ from rasterio.windows import Window
 from engine.errors import InputError
 from engine.raster.grid import Grid, project_bounds
 from engine.spec import InputRaster
-from engine.tiling.lattice import Box
+from engine.tiling.lattice import Box, split
 
 SAMPLE_PX = 1024
-_CACHE_BYTES = 256 << 20
+# Bounded block cache, no requests over the network.
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 256 << 20, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
 _SHRINK = 1.5  # from this ratio of pixel sizes on, an average says more than the nearest four pixels
 # tolerance=0 makes rasterio 1.4 build a warper without a transformer; this is exact for all that matters.
 _WARP_TOLERANCE_PX = 1e-6
@@ -69,9 +70,8 @@ class Pixels:
 
 @contextmanager
 def gdal_environment() -> Iterator[None]:
-    """GDAL for local rasters: bounded block cache, no requests over the network."""
-    options = {"GDAL_CACHEMAX": _CACHE_BYTES, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
-    with warnings.catch_warnings(), rasterio.Env(**options):
+    """GDAL for local rasters, in this thread: ``GDAL_OPTIONS``, and quiet about rasters without a grid."""
+    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         # A raster without a grid is said in our own words.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
@@ -187,15 +187,18 @@ class Source:
         with DatasetReader(self.spec.path, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:
             return self._read(dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
 
-    def has_valid_pixels(self) -> bool:
-        """Whether any pixel of the raster is valid; reads it all in the worst case."""
-        return any(
-            self._read(
-                self.dataset, window=Window(col, row, SAMPLE_PX, SAMPLE_PX).intersection(self._whole)
-            ).valid.any()
-            for row in range(0, self.dataset.height, SAMPLE_PX)
-            for col in range(0, self.dataset.width, SAMPLE_PX)
-        )
+    def has_valid_pixels(self, check: Callable[[], None]) -> bool:
+        """Whether any pixel of the raster is valid; reads it all in the worst case.
+
+        Args:
+            check: Called before each part; raises when the run was cancelled.
+        """
+        for box in split(self.grid.box, SAMPLE_PX):
+            check()
+            window = Window(box.col, box.row, box.width, box.height)
+            if self._read(self.dataset, window=window).valid.any():
+                return True
+        return False
 
     def overlaps(self, layer: Grid, box: Box) -> bool:
         """Whether the raster's rectangle meets the box of ``layer``."""
@@ -204,10 +207,6 @@ class Source:
         mine = project_bounds(self.grid.bounds(), self.grid.crs, layer.crs)
         xmin, ymin, xmax, ymax = layer.bounds(box)
         return mine[0] < xmax and mine[2] > xmin and mine[1] < ymax and mine[3] > ymin
-
-    @property
-    def _whole(self) -> Window:
-        return Window(0, 0, self.dataset.width, self.dataset.height)
 
     def _shrinks(self, layer: Grid) -> bool:
         own, other = self.grid.gsd_m(), layer.gsd_m()

@@ -6,8 +6,8 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,8 @@ def check_output(path: Path, inputs: list[str], estimated_bytes: int) -> None:
 class MosaicWriter:
     """Writes a GeoTIFF under ``<name>.part``.
 
-    ``complete`` and ``publish`` make it the result, ``discard`` removes it.
+    ``complete`` and ``publish`` (this one or, for several files, the function) make it the result,
+    ``discard`` removes it.
 
     Args:
         path: The result.
@@ -189,6 +190,30 @@ class MosaicWriter:
             ):
                 path.unlink(missing_ok=True)
 
+    @contextmanager
+    def published(self) -> Iterator[None]:
+        """Publishes for the length of a block; if the block fails, what had the name gets it back.
+
+        Raises:
+            OutputError: It cannot be renamed.
+        """
+        before = self.path.with_name(self.path.name + ".before")
+        kept = self.path.is_file()
+        with self._failing():
+            if kept:
+                os.replace(self.path, before)
+        try:
+            self.publish()
+            yield
+        except BaseException:
+            if kept:
+                os.replace(before, self.path)
+            elif self.path.is_file():
+                self.path.unlink()
+            raise
+        if kept:
+            before.unlink()
+
     @property
     def _cog_part(self) -> Path:
         return self.part.with_name(self.part.name + ".cog")
@@ -253,6 +278,19 @@ class MosaicWriter:
             else:
                 self.part.unlink(missing_ok=True)
             raise OutputError(_sentence(self.path, reason)) from None
+
+
+def publish(writers: Sequence[MosaicWriter]) -> None:
+    """Gives completed files their names: all of them, or none and everything is as it was.
+
+    Raises:
+        OutputError: One of them cannot be renamed.
+    """
+    *others, last = writers
+    with ExitStack() as stack:
+        for writer in others:
+            stack.enter_context(writer.published())
+        last.publish()
 
 
 def _sentence(path: Path, reason: str) -> str:

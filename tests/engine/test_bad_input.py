@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import rasterio
 import tiny_models
 from affine import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 from rasters import NORTH_UP, sar_values, write
 from typer.testing import CliRunner
 
@@ -428,3 +430,19 @@ def test_disk_that_fills_up_during_the_run(place, limit):
         env={**os.environ, "PYTHONPATH": str(Path(engine.cli.__file__).parents[1])},
     )
     assert_refused((result.returncode, result.stderr, result.stdout), "could not be written", place)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_raster_without_a_grid_is_said_in_our_words_alone(place, suffix):
+    values = np.random.default_rng(0).integers(1, 255, (1, 60, 1100)).astype(np.uint8)
+    driver = {"png": "PNG", "tif": "GTiff"}[suffix]
+    profile = {"driver": driver, "count": 1, "height": 60, "width": 1100, "dtype": "uint8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(place / f"bare.{suffix}", "w", **profile) as dataset:
+            dataset.write(values)
+    code, err, _ = command(place, "--model", "radar", "--input", f"sar=bare.{suffix}")
+    assert code == 0
+    assert err.count("has no CRS") == 1
+    assert "NotGeoreferenced" not in err
+    assert ".py:" not in err

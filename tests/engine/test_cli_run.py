@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,11 @@ def test_warnings_are_in_the_result(place):
     notes = json.loads(result.stdout)["notes"]
     assert any("100 m" in note for note in notes)
     assert any("only the first" in note for note in notes)
+
+
+def test_version_is_that_of_the_package():
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"eo-translate {metadata.version('eo-translate')}\n")
 
 
 def test_doctor_runs_every_model(place, models):

@@ -311,6 +311,53 @@ def test_cancel_leaves_nothing(tmp_path, local_model):
     run(tmp_path / "out.tif", local_model, inputs={"sar": sar})  # the warm translator still works
 
 
+@pytest.mark.parametrize("modality", ["sar", "mask"])
+def test_cancel_is_noticed_while_inputs_are_opened(tmp_path, modality):
+    """A scan for valid pixels or for unknown classes stops before it has found that the raster is bad."""
+    entry = tiny_models.SAR_INPUT if modality == "sar" else tiny_models.MASK_INPUT
+    model = tiny_models.package(tmp_path, "model", inputs=(entry,))
+    shape = (1, 30_000, 8)
+    values = np.full(shape, np.nan, np.float32) if modality == "sar" else np.full(shape, 99, np.uint8)
+    path = write(tmp_path / "in.tif", values)
+    asked, started = [], []
+
+    def is_cancelled():
+        asked.append(True)
+        return len(asked) > 3
+
+    with pytest.raises(CancelledError):
+        job.run(
+            Job(model=model, inputs={modality: {"path": path}}, output=str(tmp_path / "out.tif")),
+            on_progress=lambda *_: started.append(True),
+            is_cancelled=is_cancelled,
+        )
+    assert not started
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.tif", "model"]
+
+
+@pytest.mark.parametrize("before", [None, b"an older result"])
+def test_image_and_uncertainty_appear_together_or_not_at_all(tmp_path, local_model, before):
+    sar = write(tmp_path / "sar.tif", sar_values())
+    out, spread = tmp_path / "out.tif", tmp_path / "spread.tif"
+    if before is not None:
+        out.write_bytes(before)
+
+    def in_the_way(fraction, text):
+        # Something takes the second name while the run is under way.
+        spread.mkdir(exist_ok=True)
+
+    document = Job(
+        model=local_model, inputs={"sar": {"path": sar}}, output=str(out), samples=2, uncertainty=str(spread)
+    )
+    with pytest.raises(OutputError, match=r"spread\.tif"):
+        job.run(document, on_progress=in_the_way)
+    assert (out.read_bytes() if out.exists() else None) == before
+    spread.rmdir()
+    job.run(document)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"out.tif", "spread.tif", "sar.tif"}
+
+
 def test_memory_does_not_grow_with_the_raster(tmp_path, local_model):
     """A sparse raster of 100 000 rows: peak memory of the Python side stays that of a few chunks."""
     with rasterio.open(

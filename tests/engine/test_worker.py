@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux sends signals on the death of a parent")
@@ -124,6 +125,21 @@ def test_malformed_lines_are_answered_and_the_worker_lives_on(worker, line, answ
     assert (event["event"], event["code"], event.get("id")) == ("error", "protocol", answered_id)
     worker.send(id=9, type="hello")
     assert worker.next()["id"] == 9
+
+
+def test_raster_without_a_grid_leaves_no_warning_on_stderr(worker, tmp_path):
+    values = np.random.default_rng(0).integers(1, 255, (64, 80)).astype("uint8")
+    profile = {"driver": "PNG", "height": 64, "width": 80, "count": 1, "dtype": "uint8"}
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        rasterio.open(tmp_path / "bare.png", "w", **profile) as raster,
+    ):
+        raster.write(values, 1)
+    worker.send(id=1, type="run", job=job(str(tmp_path / "bare.png"), tmp_path / "out.tif"))
+    result = worker.until("error", "result")["result"]
+    assert sum("has no CRS" in note for note in result["notes"]) == 1
+    worker.send(id=2, type="shutdown")
+    assert worker.process.stderr.read() == b""
 
 
 def test_unknown_model_is_one_sentence(worker):
