@@ -99,7 +99,7 @@ def test_balance_between_places():
     pairs = [make_pair(k, 32, "large") for k in range(9)] + [make_pair(9, 32, "small")]
 
     def share(balance):
-        crops = Crops(pairs, Sampling(0, 32, 1, 1, balance=balance), NONE, ())
+        crops = Crops(pairs, Sampling(0, 32, 1, 1, balance=balance), {0: NONE}, ())
         return 1 - crops.cumulative[-2]
 
     assert share(1.0) == pytest.approx(0.1)
@@ -112,3 +112,25 @@ def test_epochs_continue_the_numbering():
     first = list(sampler)
     sampler.set_epoch(1)
     assert first + list(sampler) == list(range(24))
+
+
+def test_decoys_stand_in_for_what_the_pair_lacks():
+    pair = make_pair(3)
+    bare = replace(pair, sar={"VV": pair.sar["VV"]}, elevation=None)
+    decoys = replace(NONE, decoy_band=1.0, decoy_dem=1.0)
+    sample = random_crop(bare, np.random.default_rng(0), 48, decoys)
+    plain = random_crop(bare, np.random.default_rng(0), 48, NONE)
+    assert np.array_equal(sample["sar"][0], plain["sar"][0])
+    assert sample["sar"][2:].min() == 1
+    assert 0.2 < np.corrcoef(sample["sar"][0].ravel(), sample["sar"][1].ravel())[0, 1] < 0.999
+    assert sample["dem"][1].min() == 1
+    assert sample["dem"][0].std() > 0
+
+
+def test_augmentation_changes_with_the_epoch():
+    pair = make_pair(3)
+    late = replace(NONE, decoy_dem=1.0)
+    bare = replace(pair, elevation=None)
+    crops = Crops([bare], Sampling(0, 32, 2, 5), {0: NONE, 3: late}, ())
+    given = [bool(crops[number]["dem"][1].any()) for number in (0, 29, 30, 99)]
+    assert given == [False, False, True, True]

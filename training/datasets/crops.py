@@ -29,6 +29,8 @@ class Augmentation:
         speckle: Largest standard deviation of noise added to normalised SAR, drawn in half of the crops.
         drop_band: Leave out one of two SAR bands.
         drop_dem: Leave out elevation.
+        decoy_band: Give a crop that has one SAR band a second one, made of the first and of noise.
+        decoy_dem: Give a crop without elevation an invented relief that has nothing to do with it.
         border: Blank strips along one or two sides, as at the edge of a scene.
         border_px: Largest width of such a strip.
         hole: Blank rectangle, as of nodata.
@@ -42,6 +44,8 @@ class Augmentation:
     border: float = 0.3
     border_px: int = 64
     hole: float = 0.15
+    decoy_band: float = 0.0
+    decoy_dem: float = 0.0
 
 
 NONE = Augmentation(False, 0, 0, 0, 0, 0, 0, 0)
@@ -68,8 +72,8 @@ def random_crop(
     sample = _tensors(pair, statistics, window, size, modalities)
     if "sar" in sample:
         sample["sar"] = _vary_sar(sample["sar"], rng, augmentation)
-    if "dem" in sample and rng.random() < augmentation.drop_dem:
-        sample["dem"] = np.zeros_like(sample["dem"])
+    if "dem" in sample:
+        sample["dem"] = _vary_dem(sample["dem"], rng, augmentation)
     visible = _visibility(size, rng, augmentation)
     for key in modalities:
         sample[key] = sample[key] * visible
@@ -182,7 +186,41 @@ def _vary_sar(sar: Array, rng: np.random.Generator, augmentation: Augmentation) 
     both = valid.any(axis=(1, 2)).all()
     if rng.random() < augmentation.drop_band and both:
         valid = valid * (np.arange(2) == rng.integers(2))[:, None, None]
+    # Few scenes have VH or elevation: where only they do, their presence alone gives away which scene it is.
+    if augmentation.decoy_band and not both and rng.random() < augmentation.decoy_band:
+        values, valid = _decoy_band(values, valid, rng)
     return np.concatenate([np.clip(values * gain + shift + speckle, -4, 4) * valid, valid]).astype(np.float32)
+
+
+def _decoy_band(values: Array, valid: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The one given band, and beside it a mixture of that band, speckle and a smooth field (deviation 1)."""
+    given = int(valid[1].any())
+    share, rough = rng.uniform(0.5, 0.95), rng.uniform(0, 1)
+    size = values.shape[-1]
+    noise = rough * rng.standard_normal((size, size)) + np.sqrt(1 - rough**2) * _relief(rng, size)
+    other = share * values[given] + np.sqrt(1 - share**2) * noise
+    return np.stack([values[given], other] if given == 0 else [other, values[given]]).astype(
+        np.float32
+    ), valid[[given, given]]
+
+
+def _vary_dem(dem: Array, rng: np.random.Generator, augmentation: Augmentation) -> Array:
+    if rng.random() < augmentation.drop_dem:
+        return np.zeros_like(dem)
+    if augmentation.decoy_dem and not dem[1].any() and rng.random() < augmentation.decoy_dem:
+        height = rng.lognormal(-1.5, 1.2) * _relief(rng, dem.shape[-1]) + rng.normal(0, 0.5)
+        return np.stack([np.clip(height, -8, 8), np.ones_like(height)]).astype(np.float32)
+    return dem
+
+
+def _relief(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+    """A Gaussian random field (size, size) of deviation 1; its amplitude falls with frequency as terrain's."""
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    frequency[0, 0] = 1
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * frequency ** -rng.uniform(1.2, 2.2)
+    spectrum[0, 0] = 0
+    field = np.fft.irfft2(spectrum, s=(size, size))
+    return field / field.std()
 
 
 def _visibility(size: int, rng: np.random.Generator, augmentation: Augmentation) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,11 @@ class Crops(Dataset):
     """Sample ``n`` is a pure function of (seed, n): order of work, workers and restarts cannot change it."""
 
     def __init__(
-        self, pairs: Sequence[Pair], sampling: Sampling, augmentation: Augmentation, cells_px: Sequence[int]
+        self,
+        pairs: Sequence[Pair],
+        sampling: Sampling,
+        augmentation: Mapping[int, Augmentation],
+        cells_px: Sequence[int],
     ) -> None:
         self.pairs = pairs
         self.sampling = sampling
@@ -63,8 +67,10 @@ class Crops(Dataset):
         rng = np.random.default_rng((self.sampling.seed, number))
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.pairs) - 1)
         plan = self.sampling
+        epoch = number // (plan.steps_per_epoch * plan.batch_size)
+        augmentation = self.augmentation[max(first for first in self.augmentation if first <= epoch)]
         sample = random_crop(
-            self.pairs[index], rng, plan.size, self.augmentation, self.cells_px, plan.draws, plan.modalities
+            self.pairs[index], rng, plan.size, augmentation, self.cells_px, plan.draws, plan.modalities
         )
         return {key: torch.from_numpy(value) for key, value in sample.items()}
 
@@ -121,9 +127,9 @@ class PairsModule(L.LightningDataModule):
     Args:
         sets: Names among ``READERS``, or paths of CSV files as ``training.datasets.rasters.load`` reads them.
         validation: Locations that are never trained on.
-        ignored: Further locations to leave out altogether.
+        ignored: Further locations to set aside: neither trained on nor watched.
         sampling: Which crops are drawn.
-        augmentation: How crops are varied.
+        augmentation: First epoch (the least is 0) -> how crops are varied from then on.
         cells_px: Cell size of each noise plane (px).
         pad_px: Blank padding of validation images (px).
         root: Data folder; default as in ``training.datasets.pairs.data_root``.
@@ -134,7 +140,7 @@ class PairsModule(L.LightningDataModule):
         sets: Sequence[str],
         validation: Sequence[str],
         sampling: Sampling,
-        augmentation: Augmentation,
+        augmentation: Mapping[int, Augmentation],
         cells_px: Sequence[int],
         pad_px: int,
         ignored: Sequence[str] = (),
@@ -150,6 +156,7 @@ class PairsModule(L.LightningDataModule):
         self.pad_px = pad_px
         self.root = root
         self.pairs: list[Pair] = []
+        self.set_aside: list[Pair] = []
 
     def setup(self, stage: str = "fit") -> None:
         """Read every data set once."""
@@ -157,11 +164,11 @@ class PairsModule(L.LightningDataModule):
             return
         for name in self.sets:
             found = READERS[name](data_root(self.root)) if name in READERS else rasters.load(Path(name))
-            self.pairs += [p for p in found if self._useful(p)]
+            for pair in filter(self._useful, found):
+                (self.set_aside if pair.location in self.ignored else self.pairs).append(pair)
 
     def _useful(self, pair: Pair) -> bool:
-        given = pair.mask is not None if self.sampling.modalities[0] == "mask" else bool(pair.sar)
-        return given and pair.location not in self.ignored
+        return pair.mask is not None if self.sampling.modalities[0] == "mask" else bool(pair.sar)
 
     def training_pairs(self) -> list[Pair]:
         """Pairs of all locations but the validation ones."""
