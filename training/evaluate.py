@@ -35,9 +35,9 @@ def evaluate(run: Path) -> dict[str, Any]:
     """Score a run's best checkpoint and write ``scores.json`` beside it.
 
     Returns:
-        ``places``: what was tested; ``model`` and one entry a baseline: score -> value;
-        ``without_training``: the same model on single images with other modalities (SAR) or with true land
-        cover (mask).
+        ``places``: what was tested; ``model`` and one entry a baseline: score -> value; for SAR
+        ``other_modalities``: the pairs set aside with VV alone, with VH, with elevation; for masks
+        ``mask_fidelity``, also of the pairs set aside.
     """
     config, network, state = load_run(run)
     data = read(config)
@@ -52,15 +52,17 @@ def evaluate(run: Path) -> dict[str, Any]:
     }
     if _first_input(config) == "mask":
         result["mask_fidelity"] = fidelity(predict, tested)
+        if data.set_aside:
+            result["mask_fidelity_set_aside"] = fidelity(predict, data.set_aside)
     else:
-        result["other_modalities"] = modalities(predict, _held_out(config))
+        result["other_modalities"] = modalities(predict, [p for p in data.set_aside if "VH" in p.sar])
     (run / SCORES_NAME).write_text(json.dumps(result, indent=2))
     return result
 
 
-def read(config: DictConfig, **changes: Any) -> PairsModule:
+def read(config: DictConfig) -> PairsModule:
     """The run's data, all splits."""
-    data = instantiate(config.data, _convert_="all", **changes)
+    data = instantiate(config.data, _convert_="all")
     data.setup()
     return data
 
@@ -144,12 +146,6 @@ def modalities(predict: Predict, pairs: Sequence[Pair]) -> dict[str, Any]:
             versions["VV+VH+DEM"] = pair
         result[pair.name] = {name: score(predict, [version]) for name, version in versions.items()}
     return result
-
-
-def _held_out(config: DictConfig) -> list[Pair]:
-    names = set(config.data.ignored)
-    data = read(config, sets=["samples"], ignored=[])
-    return [pair for pair in data.pairs if pair.location in names and "VH" in pair.sar]
 
 
 def _first_input(config: DictConfig) -> str:

@@ -19,6 +19,7 @@ TINY = (
     "network.widths=[8,8,8]",
     "network.depths=[1,1,1]",
     "data.validation=[place0]",
+    "data.ignored=[place1]",
     "data.pad_px=8",
     "data.sampling.size=48",
     "data.sampling.batch_size=2",
@@ -96,6 +97,7 @@ def test_package_is_valid_and_tells_its_origin(run, tmp_path):
     scores = evaluate(run[0])
     assert scores["places"] == ["place0"]
     assert {"model", "constant_colour", "local_regression", "other_real_images"} <= scores.keys()
+    assert scores["other_modalities"]["1_s2.tif"].keys() == {"VV", "VV+VH", "VV+VH+DEM"}
     package(run[0], tmp_path / "tiny-model", scores)
     report = verify(tmp_path / "tiny-model")
     item = report.item
