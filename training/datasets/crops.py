@@ -214,7 +214,7 @@ def _vary_dem(dem: Array, rng: np.random.Generator, augmentation: Augmentation) 
 
 
 def _relief(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """A Gaussian random field (size, size) of deviation 1; its amplitude falls with frequency as terrain's."""
+    """Gaussian random field (size, size), deviation 1; amplitude falls with frequency as terrain's."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * frequency ** -rng.uniform(1.2, 2.2)
