@@ -233,7 +233,7 @@ class EnvironmentInstaller(QObject):
     def _no_python_sentence(self) -> str:
         return tr(
             "No Python {oldest} or newer that can make environments was found (tried {tried}); install one, "
-            "on Debian and Ubuntu with 'apt install python3-venv', or choose one below."
+            "on Debian and Ubuntu with 'apt install python3-venv', and press Create again."
         ).format(oldest=".".join(map(str, OLDEST_PYTHON)), tried=", ".join(map(str, self._tried)) or "-")
 
 

@@ -105,7 +105,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self._create.clicked.connect(self._start)
         self._cancel = QPushButton(tr("Cancel"))
         self._cancel.clicked.connect(self._installer.cancel)
-        self._remove = QPushButton(tr("Remove…"))
+        self._remove = QPushButton(tr("Remove..."))
         self._remove.clicked.connect(self._ask_remove)
         self._progress = QProgressBar()
         self._step = QLabel()
@@ -181,7 +181,7 @@ class OptionsPage(QgsOptionsPageWidget):
         from ..worker_client import close_shared
 
         close_shared()
-        self._step.setText(tr("Removing…"))
+        self._step.setText(tr("Removing..."))
         self._run_in_background(
             lambda: shutil.rmtree(environment_folder(), ignore_errors=True),
             lambda result: self._finished(True, tr("The environment was removed.")),

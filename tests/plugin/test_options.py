@@ -235,7 +235,7 @@ def test_the_page_says_what_to_do_when_there_is_nothing(installer, monkeypatch, 
     button(shown, "Test").click()
     assert "not installed yet" in shown._step.text()
     assert not button(shown, "Cancel").isEnabled()
-    assert not button(shown, "Remove…").isEnabled()
+    assert not button(shown, "Remove...").isEnabled()
     assert "not there yet" in shown._disk_use.text()
 
 
@@ -287,7 +287,7 @@ def test_closing_the_page_does_not_end_the_installation(installer, monkeypatch):
 def test_removing_deletes_the_environment(installer):
     _touch(environment.venv_python(environment.environment_folder()))
     shown = page(installer)
-    assert button(shown, "Remove…").isEnabled()
+    assert button(shown, "Remove...").isEnabled()
     shown.remove_environment()
     deadline = time.monotonic() + 10
     while environment.environment_folder().exists() and time.monotonic() < deadline:
