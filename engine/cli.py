@@ -31,6 +31,14 @@ app.add_typer(cli_models.app, name="models")
 cli_tools.register(app)
 
 _POLL_S = 0.2
+_EXAMPLES = {
+    "--bands": "sar=1,2",
+    "--units": "sar=db",
+    "--legend": "mask=corine",
+    "--nodata": "sar=-9999",
+    "--statistics": "sar=earlier_result.tif",
+    "--co": "COMPRESS=ZSTD",
+}
 # Click's, which newer typers carry inside themselves and older ones import.
 _UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -63,7 +71,11 @@ def run(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="MODALITY=RASTER", help="A raster, for example sar=scene.tif."),
+        typer.Option(
+            "--input",
+            metavar="MODALITY=RASTER",
+            help="A raster, as sar=scene.tif; repeat it for other inputs, and for bands in several files.",
+        ),
     ] = None,
     output: Annotated[str | None, typer.Option(help="The GeoTIFF to write.")] = None,
     uncertainty: Annotated[
@@ -92,6 +104,14 @@ def run(
         list[str] | None,
         typer.Option(metavar="MODALITY=VALUE", help="Nodata value, if the file has the wrong one."),
     ] = None,
+    statistics: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=STATISTICS",
+            help="For scenes that must join: an earlier result's file, or BAND:MEAN:DEVIATION,... as a run "
+            "logs them.",
+        ),
+    ] = None,
     output_format: Annotated[str, typer.Option("--format", help="gtiff or cog.")] = "gtiff",
     creation_options: Annotated[
         list[str] | None, typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option.")
@@ -113,7 +133,7 @@ def run(
         "threads": threads,
         "format": output_format,
         "creation_options": _pairs(creation_options, "--co"),
-        "inputs": _inputs(_pairs(inputs, "--input"), bands, units, legend, nodata),
+        "inputs": _inputs(inputs, bands, units, legend, nodata, statistics),
     }
     result = _run_interruptibly(_job(context, job_file, given))
     _print_result(result, as_json)
@@ -193,27 +213,36 @@ def _read_job(path: Path) -> dict[str, Any]:
     return document
 
 
+def _pair(word: str, option: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    if not key or not value:
+        example = _EXAMPLES.get(option, "sar=scene.tif")
+        raise InputError(f"{option} {word!r} must have the form KEY=VALUE, for example {option} {example}.")
+    return key, value
+
+
 def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
-    for word in words or []:
-        key, separator, value = word.partition("=")
-        if not separator or not key or not value:
-            raise InputError(
-                f"{option} {word!r} must have the form KEY=VALUE, for example {option} sar=scene.tif."
-            )
+    for key, value in (_pair(word, option) for word in words or []):
         if key in pairs:
             raise InputError(f"{option} gives {key} twice; give it once.")
         pairs[key] = value
     return pairs
 
 
-def _inputs(paths: dict[str, str], *settings: list[str] | None) -> dict[str, dict[str, Any]]:
-    inputs: dict[str, dict[str, Any]] = {modality: {"path": path} for modality, path in paths.items()}
-    readers: dict[str, Callable[[str], Any]] = {
-        "bands": _bands,
-        "units": str,
-        "legend": str,
-        "nodata": _number,
+def _inputs(rasters: list[str] | None, *settings: list[str] | None) -> dict[str, dict[str, Any]]:
+    inputs: dict[str, dict[str, Any]] = {}
+    for modality, path in (_pair(word, "--input") for word in rasters or []):
+        inputs.setdefault(modality, {"path": ()})["path"] += (path,)
+    for given in inputs.values():
+        if len(given["path"]) == 1:
+            (given["path"],) = given["path"]
+    readers: dict[str, Callable[[str, str], Any]] = {
+        "bands": lambda text, _: _bands(text),
+        "units": lambda text, _: text,
+        "legend": lambda text, _: text,
+        "nodata": lambda text, _: _number(text),
+        "statistics": _statistics,
     }
     for (name, read), words in zip(readers.items(), settings, strict=True):
         for modality, text in _pairs(words, f"--{name}").items():
@@ -222,12 +251,25 @@ def _inputs(paths: dict[str, str], *settings: list[str] | None) -> dict[str, dic
                     f"--{name} speaks of {modality}, which is not among the inputs; give --input "
                     f"{modality}=... too."
                 )
-            inputs[modality][name] = read(text)
+            inputs[modality][name] = read(text, modality)
     return inputs
 
 
 def _bands(text: str) -> list[int | str]:
     return [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
+
+
+def _statistics(text: str, modality: str) -> dict[str, tuple[float, float]]:
+    from engine.provenance import recorded_statistics
+    from engine.raster.statistics import parse_statistics
+
+    bands = parse_statistics(text)
+    if bands is None and not os.path.exists(text):
+        raise InputError(
+            f"The statistics {text!r} of {modality} are neither of the form BAND:MEAN:DEVIATION,BAND:... nor "
+            "the file of an earlier result."
+        )
+    return bands or recorded_statistics(text, modality)
 
 
 def _number(text: str) -> float:

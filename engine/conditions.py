@@ -97,6 +97,19 @@ class Continuous:
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """Measured values from several files: each fills planes of its own, the others are 0 there."""
+
+    parts: tuple[Continuous, ...]
+
+    def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """As of one file with all the bands."""
+        tensors, decisions = zip(*(part.read(box) for part in self.parts), strict=True)
+        deciding = [decision for decision in decisions if decision is not None]
+        return np.add.reduce(tensors), np.logical_and.reduce(deciding) if deciding else None
+
+
+@dataclass(frozen=True)
 class OneHot:
     """A class mask as one 0/1 plane a class."""
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.conditions import Absent, Condition, Continuous, OneHot
+from engine.conditions import Absent, Condition, Continuous, OneHot, Stacked
 from engine.errors import InputError
 from engine.models import legends
 from engine.models.item import ModelItem
 from engine.models.schema import Constant, ContinuousInput, Linear, OneHotInput, Scene, SceneMean
-from engine.raster.bands import choose_bands, mask_bands
+from engine.raster.bands import BandList, choose_bands, mask_bands
 from engine.raster.grid import Grid, describe_crs, parse_crs, project_bounds, target_grid
 from engine.raster.source import Pixels, Source, open_raster
-from engine.raster.statistics import Statistics, mean_and_std
+from engine.raster.statistics import Statistics, mean_and_std, statistics_text
 from engine.raster.units import Units, tell_units
 from engine.spec import InputRaster, Job
 from engine.tiling.lattice import Box
@@ -101,15 +102,15 @@ def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
     try:
         for entry in item.inputs:
             if entry.modality in job.inputs:
-                sources.append(_open_source(job.inputs[entry.modality], entry, item))
+                sources += _open_sources(job.inputs[entry.modality], entry, item)
         layer = _layer(job, sources, log)
         inputs = Inputs(layer, _box(job, layer), sources, {})
         for source in sources:
             _align(source, inputs, item, log)
         for entry in item.inputs:
             check()
-            source = next((s for s in sources if s.modality == entry.modality), None)
-            inputs.conditions[entry.tensor] = _condition(entry, source, inputs, item, log, check)
+            given = [source for source in sources if source.modality == entry.modality]
+            inputs.conditions[entry.tensor] = _condition(entry, given, inputs, item, log, check)
     except BaseException:
         for source in sources:
             source.close()
@@ -128,24 +129,41 @@ def _check_modalities(job: Job, item: ModelItem) -> None:
             )
 
 
-def _open_source(spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem) -> Source:
+def _open_sources(spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem) -> list[Source]:
+    """One source a file."""
     _check_settings(spec, entry)
-    dataset = open_raster(spec.path, entry.modality)
-    try:
+    with ExitStack() as opened:
+        datasets = []
+        for path in spec.paths:
+            datasets.append(open_raster(path, entry.modality))
+            opened.callback(datasets[-1].close)
+        bands = BandList(datasets)
         if isinstance(entry, OneHotInput):
             colors = legends.load(spec.legend, item).has_colors
-            bands = list(mask_bands(dataset, entry.modality, spec.bands, colors))
+            chosen: list[int | None] = [*mask_bands(bands, entry.modality, spec.bands, colors)]
         else:
-            bands = choose_bands(dataset, entry, spec.bands)
-    except InputError:
-        dataset.close()
-        raise
-    places = tuple(place for place, band in enumerate(bands) if band is not None)
-    return Source(entry.modality, spec, dataset, [bands[place] for place in places], places)
+            chosen = choose_bands(bands, entry, spec.bands)
+        found = [(place, bands[number]) for place, number in enumerate(chosen) if number is not None]
+        sources = []
+        for file, dataset in enumerate(datasets):
+            places = tuple(place for place, band in found if band.file == file)
+            numbers = [band.number for _, band in found if band.file == file]
+            if not places:
+                raise InputError(
+                    f"None of the bands of {dataset.name} is used for {entry.modality}; leave the file out, "
+                    "or say which bands to use."
+                )
+            sources.append(Source(entry.modality, spec, dataset, numbers, places))
+        opened.pop_all()
+    return sources
 
 
 def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> None:
     is_mask = isinstance(entry, OneHotInput)
+    if is_mask and len(spec.paths) > 1:
+        raise InputError(
+            f"{len(spec.paths)} files were given for {entry.modality}; a class mask is one file."
+        )
     if spec.legend is not None and not is_mask:
         raise InputError(f"A legend was given for {entry.modality}, which is no class mask; leave it out.")
     if spec.units != "auto" and (is_mask or entry.units != "dB"):
@@ -223,28 +241,35 @@ def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
     if source.align(inputs.layer, classes):
         log(
             "info",
-            f"The {source.modality} raster is resampled from {describe_crs(source.grid.crs)} to the "
-            "output grid "
-            f"({describe_crs(inputs.layer.crs)}).",
+            f"The {source.modality} raster {source.dataset.name} ({source.grid.describe()}) is resampled "
+            f"to the output grid ({inputs.layer.describe()}).",
         )
 
 
 def _condition(
     entry: ContinuousInput | OneHotInput,
-    source: Source | None,
+    sources: Sequence[Source],
     inputs: Inputs,
     item: ModelItem,
     log: Log,
     check: Check,
 ) -> Condition:
-    if source is None:
+    if not sources:
         return Absent(entry.channels)
     if isinstance(entry, OneHotInput):
+        (source,) = sources
         mask = OneHot(entry, source, legends.load(source.spec.legend, item))
         _check_not_empty(source, source.sample().valid, check)
         mask.check_classes(inputs.box, check)
         return mask
-    return _continuous(entry, source, inputs, item, log, check)
+    parts = [_continuous(entry, source, inputs, item, log, check) for source in sources]
+    if measured := inputs.statistics.get(entry.modality):
+        log(
+            "info",
+            f"The statistics {statistics_text(entry.modality, measured)} normalise the input; neighbouring "
+            "scenes that must join need the same.",
+        )
+    return parts[0] if len(parts) == 1 else Stacked(tuple(parts))
 
 
 def _continuous(
@@ -260,7 +285,12 @@ def _continuous(
     _check_not_empty(source, sample.valid, check)
     if entry.units == "dB":
         units = _units(condition, sample, log)
-        inputs.units[entry.modality] = units
+        first = inputs.units.setdefault(entry.modality, units)
+        if units != first:
+            raise InputError(
+                f"The {entry.modality} files seem to be in different units ({first} and {units}); say which "
+                "units they have."
+            )
         condition = Continuous(entry, source, source.places, factors, units)
     values, valid = condition.physical(sample)
     names = [entry.bands[place].name for place in source.places]
@@ -270,7 +300,7 @@ def _continuous(
     if not isinstance(entry.normalisation, Scene | SceneMean):
         return condition
     used = {name: _override(spec, entry.modality, name, measured) for name in names}
-    inputs.statistics[entry.modality] = used
+    inputs.statistics.setdefault(entry.modality, {}).update(used)
     return Continuous(
         entry, source, source.places, factors, condition.units, tuple(used[name] for name in names)
     )

@@ -49,6 +49,7 @@ class RunResult:
         seconds: Wall time.
         chunks: Number of chunks.
         seed, samples: Of the noise.
+        statistics: Modality -> band -> (mean, standard deviation), where the scene normalises it.
         notes: Warnings, as they were logged.
     """
 
@@ -65,6 +66,7 @@ class RunResult:
     chunks: int
     seed: int
     samples: int
+    statistics: dict[str, dict[str, tuple[float, float]]]
     notes: tuple[str, ...]
 
 
@@ -115,6 +117,7 @@ def run(
         chunks=len(scene.chunks),
         seed=job.seed,
         samples=job.samples,
+        statistics=inputs.statistics,
         notes=tuple(notes.warnings),
     )
 
@@ -297,7 +300,7 @@ def _outputs(job: Job, item: ModelItem, inputs: Inputs, device: str) -> Iterator
             raise InputError(
                 "The output and the uncertainty are the same file; give the uncertainty another name."
             )
-    given = [spec.path for spec in job.inputs.values()]
+    given = [path for spec in job.inputs.values() for path in spec.paths]
     for path, layout in wanted:
         pixel_bytes = len(layout.names) * np.dtype(layout.dtype).itemsize
         check_output(Path(path), given, grid.width * grid.height * pixel_bytes)

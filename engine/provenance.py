@@ -6,8 +6,11 @@ import json
 
 import engine
 from engine.diagnostics import versions
+from engine.errors import InputError
 from engine.inputs import Inputs
 from engine.models.item import ModelItem
+from engine.raster.source import gdal_environment, open_raster
+from engine.raster.statistics import Statistics
 from engine.raster.writer import TAG_DOMAIN
 from engine.spec import Job
 
@@ -46,3 +49,18 @@ def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> d
         },
         TAG_DOMAIN: {key: value for key, value in details.items() if value},
     }
+
+
+def recorded_statistics(path: str, modality: str) -> dict[str, Statistics]:
+    """Band -> (mean, standard deviation) that an earlier result was made with.
+
+    Raises:
+        InputError: The file is no result of ours, or its model does not normalise this input by the scene.
+    """
+    with gdal_environment(), open_raster(path, "result") as dataset:
+        recorded = json.loads(dataset.tags(ns=TAG_DOMAIN).get("STATISTICS", "{}")).get(modality)
+    if not recorded:
+        raise InputError(
+            f"The file {path} records no statistics of {modality}; give a result of EO Translate."
+        )
+    return {name: (mean, std) for name, (mean, std) in recorded.items()}

@@ -20,7 +20,8 @@ class InputRaster(_Strict):
     """One raster given for one modality.
 
     Attributes:
-        path: Anything GDAL opens as a local raster.
+        path: Anything GDAL opens as a local raster; or several, whose bands are stacked in order. A file
+            with one band without a name then goes by its file name (``scene_VV.tif``).
         bands: Band numbers (from 1) or band names, in the order of the model's bands; None lets names and
             then the file's order decide.
         units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``auto``
@@ -33,7 +34,7 @@ class InputRaster(_Strict):
             None: measured over the whole raster. Give the same numbers to neighbouring scenes that must join.
     """
 
-    path: str
+    path: str | Annotated[tuple[str, ...], Field(min_length=1)]
     bands: tuple[int | str, ...] | None = None
     units: Literal["auto", "linear", "db", "relative"] = "auto"
     scale: float = 1.0
@@ -41,6 +42,11 @@ class InputRaster(_Strict):
     nodata: float | None = None
     legend: str | dict[int, str] | None = None
     statistics: dict[str, tuple[float, float]] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``path`` as a tuple, for one file too."""
+        return (self.path,) if isinstance(self.path, str) else self.path
 
 
 class Job(_Strict):

@@ -95,6 +95,11 @@ class Grid:
         to_other = ~other.transform * self.transform
         return all(math.dist(to_other * corner, corner) < 1e-3 for corner in corners)
 
+    def describe(self) -> str:
+        """CRS and pixel size, for people."""
+        size = math.sqrt(abs(self.transform.determinant))
+        return f"{describe_crs(self.crs)}, pixels of {size:.4g}"
+
     def gsd_m(self) -> float | None:
         """Ground sample distance at the grid's centre (m); None without a CRS."""
         if self.crs is None:

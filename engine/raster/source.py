@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -184,7 +184,7 @@ class Source:
         """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 nearest pixels."""
         shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
         # Overviews are often smoothed: statistics must not depend on whether a file has them.
-        with DatasetReader(self.spec.path, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:
+        with DatasetReader(self.dataset.name, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:
             return self._read(dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
 
     def has_valid_pixels(self, check: Callable[[], None]) -> bool:
@@ -251,15 +251,6 @@ def mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
     """Indices in ``[0, size)`` of an endless mirror: ``... 1 0 | 0 1 ... n-1 | n-1 n-2 ...``."""
     phase = np.arange(start, stop) % (2 * size)
     return np.minimum(phase, 2 * size - 1 - phase)
-
-
-def measured_bands(dataset: DatasetReader) -> list[int]:
-    """Numbers of the bands that are no alpha band."""
-    return [
-        number
-        for number, use in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if use != ColorInterp.alpha
-    ]
 
 
 def _local_drivers() -> list[str]:

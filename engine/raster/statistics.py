@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,3 +26,20 @@ def mean_and_std(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Stati
     if chosen.size == 0:
         return 0.0, 1.0
     return float(chosen.mean()), max(float(chosen.std()), STD_FLOOR)
+
+
+def statistics_text(modality: str, bands: Mapping[str, Statistics]) -> str:
+    """``sar=VV:-11.5:3.25,VH:-18.0:3.5``: what ``eo-translate run --statistics`` takes, without rounding."""
+    return f"{modality}=" + ",".join(f"{name}:{mean!r}:{std!r}" for name, (mean, std) in bands.items())
+
+
+def parse_statistics(text: str) -> dict[str, Statistics] | None:
+    """The bands of ``VV:-11.5:3.25,VH:-18.0:3.5``; None if the text has another form."""
+    bands: dict[str, Statistics] = {}
+    for word in text.split(","):
+        try:
+            name, mean, std = word.split(":")
+            bands[name.strip()] = float(mean), float(std)
+        except ValueError:
+            return None
+    return bands

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 import rasterio
 import tiny_models
-from rasters import run, sar_values, write
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+from rasters import NORTH_UP, UTM, run, sar_values, write
 from typer.testing import CliRunner
 
 import engine.cli
@@ -69,6 +72,117 @@ def test_options_and_job_file_and_python_give_the_same_pixels(place):
     for name in ("a.tif", "b.tif"):
         with rasterio.open(name) as dataset:
             np.testing.assert_array_equal(dataset.read(), pixels)
+
+
+def test_overlapping_halves_with_shared_statistics_make_the_whole(place):
+    """West, then east with the statistics of the west's result, then the whole with the numbers it logged."""
+    values = sar_values(150, 300)
+    write(place / "whole.tif", values)
+    write(place / "west.tif", values[:, :, :160])
+    write(place / "east.tif", values[:, :, 140:], NORTH_UP * rasterio.Affine.translation(140, 0))
+    options = ["run", "--model", "radar", "--seed", "3"]
+    west = invoke(*options, "--input", "sar=west.tif", "--output", "w.tif")
+    logged = re.search(r"statistics (sar=\S+)", west.stderr.replace("\n", " "))[1]
+    invoke(*options, "--input", "sar=east.tif", "--output", "e.tif", "--statistics", "sar=w.tif")
+    shared = invoke(
+        *options, "--input", "sar=whole.tif", "--output", "a.tif", "--statistics", logged, "--json"
+    )
+    assert json.loads(shared.stdout)["statistics"]["sar"].keys() == {"VV", "VH"}
+    invoke(*options, "--input", "sar=whole.tif", "--output", "own.tif")
+    pixels = {name: rasterio.open(f"{name}.tif").read() for name in ("w", "e", "a", "own")}
+    # The tiny model's reach is 8 px, so 10 px from a file's cut its mirrored context is not seen.
+    joined = np.concatenate([pixels["w"][:, :, :150], pixels["e"][:, :, 10:]], axis=2)
+    np.testing.assert_array_equal(joined, pixels["a"])
+    assert (joined != pixels["own"]).any()
+
+
+@pytest.mark.parametrize(
+    ("statistics", "words"),
+    [
+        ("sar=VV:-12", "neither"),
+        ("sar=no-such.tif", "neither"),
+        ("sar=sar.tif", "records no statistics"),
+        ("sar=VV:-12:3", "lack the band VH"),
+        ("sar=VV:-12:0,VH:-18:3", "above 0"),
+        ("dem=elevation:1:2", "not among the inputs"),
+    ],
+)
+def test_wrong_statistics_are_a_sentence(place, statistics, words):
+    options = ["--model", "radar", "--input", "sar=sar.tif", "--output", "a.tif"]
+    result = invoke("run", *options, "--statistics", statistics)
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert not (place / "a.tif").exists()
+
+
+@pytest.mark.parametrize("order", [("VV", "VH"), ("VH", "VV")])
+def test_a_band_a_file_is_the_same_as_one_file(place, order):
+    values = sar_values()
+    write(place / "S1A_2017_VV.tif", values[:1])
+    write(place / "S1A_2017_VH.tif", values[1:])
+    files = [word for band in order for word in ("--input", f"sar=S1A_2017_{band}.tif")]
+    invoke("run", "--model", "radar", "--input", "sar=sar.tif", "--output", "one.tif")
+    apart = invoke("run", "--model", "radar", *files, "--output", "two.tif")
+    assert apart.exit_code == 0, apart.stderr
+    with rasterio.open("one.tif") as one, rasterio.open("two.tif") as two:
+        np.testing.assert_array_equal(one.read(), two.read())
+        assert json.loads(two.tags(ns="EO_TRANSLATE")["JOB"])["inputs"]["sar"]["path"] == [
+            f"S1A_2017_{band}.tif" for band in order
+        ]
+
+
+def test_files_on_other_grids_are_aligned_before_they_are_stacked(place):
+    """VH at twice the pixel size: as the same VH resampled by hand to VV's grid."""
+    values = sar_values(60, 80)
+    write(place / "VV.tif", values[:1])
+    coarse = values[1:, ::2, ::2]
+    write(place / "VH.tif", coarse, NORTH_UP * rasterio.Affine.scale(2))
+    fine = np.empty((1, 60, 80), np.float32)
+    reproject(
+        coarse,
+        fine,
+        src_transform=NORTH_UP * rasterio.Affine.scale(2),
+        dst_transform=NORTH_UP,
+        src_crs=UTM,
+        dst_crs=UTM,
+        resampling=Resampling.bilinear,
+    )
+    write(place / "both.tif", np.concatenate([values[:1], fine]))
+    options = ["run", "--model", "radar", "--statistics", "sar=VV:-12:4,VH:-18:4"]
+    apart = invoke(*options, "--input", "sar=VV.tif", "--input", "sar=VH.tif", "--output", "apart.tif")
+    assert "VH.tif (EPSG:32633, pixels of 20) is resampled" in apart.stderr.replace("\n", " ")
+    invoke(*options, "--input", "sar=both.tif", "--output", "both-out.tif")
+    with rasterio.open("apart.tif") as first, rasterio.open("both-out.tif") as second:
+        difference = np.abs(first.read().astype(int) - second.read())
+    assert difference.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "words"),
+    [
+        (("VV", "VV_2"), [], "could be VV"),
+        (("VV", "B4"), [], "B4.tif is used"),
+        (("VV", "VH", "B4"), ["--bands", "sar=1,2,3"], "3 bands"),
+        (("VV", "gone"), [], "gone.tif does not exist"),
+    ],
+)
+def test_files_that_do_not_stack_are_a_sentence(place, files, options, words):
+    for name in files:
+        if name != "gone":
+            write(place / f"{name}.tif", sar_values(20, 20, bands=1))
+    inputs = [word for name in files for word in ("--input", f"sar={name}.tif")]
+    result = invoke("run", "--model", "radar", *inputs, *options, "--output", "out.tif")
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert not (place / "out.tif").exists()
+
+
+def test_a_mask_is_one_file(place, tmp_path_factory):
+    model = tiny_models.package(tmp_path_factory.mktemp("land"), "land", inputs=(tiny_models.MASK_INPUT,))
+    inputs = ["--input", "mask=a.tif", "--input", "mask=b.tif"]
+    result = invoke("run", "--model", model, *inputs, "--output", "out.tif")
+    assert result.exit_code == 1
+    assert "a class mask is one file" in result.stderr
 
 
 def test_warnings_are_in_the_result(place):

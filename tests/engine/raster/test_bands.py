@@ -8,7 +8,7 @@ from tiny_models import DEM_INPUT, SAR_INPUT
 
 from engine.errors import InputError
 from engine.models.schema import ContinuousInput
-from engine.raster.bands import choose_bands
+from engine.raster.bands import BandList, choose_bands
 
 SAR = ContinuousInput.model_validate_json(json.dumps(SAR_INPUT))
 DEM = ContinuousInput.model_validate_json(json.dumps(DEM_INPUT))
@@ -25,7 +25,7 @@ OPTICAL = SAR.model_copy(
 def choose(tmp_path, entry, names, asked=None, **profile):
     path = write(tmp_path / "a.tif", np.ones((len(names), 4, 5), np.uint8), names=names, **profile)
     with rasterio.open(path) as dataset:
-        return choose_bands(dataset, entry, asked)
+        return choose_bands(BandList([dataset]), entry, asked)
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_doubt_is_a_sentence(tmp_path, entry, names, asked, word):
 def test_alpha_is_no_band(tmp_path):
     path = write(tmp_path / "a.tif", np.ones((2, 4, 5), np.uint8), ALPHA="YES")
     with rasterio.open(path) as dataset:
-        assert choose_bands(dataset, SAR, None) == [1, None]
+        assert choose_bands(BandList([dataset]), SAR, None) == [1, None]
