@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from engine.errors import InputError, ModelError
+from engine.tiling.plan import CHUNK_PX
 from training.datasets.pairs import CLASSES, OPTICAL_BANDS
 
 OPSET = 18
@@ -154,7 +155,7 @@ def describe(
     """The item's properties: the model card and what follows from the network and the run."""
     card = model_card(config)
     multiple = network.stride_multiple
-    radius = receptive_radius(network)
+    halo = -(-receptive_radius(network) // multiple) * multiple
     return {
         "title": card["title"],
         "description": card["description"],
@@ -169,8 +170,9 @@ def describe(
         "eo_translate:tiling": {
             "mode": "crop",
             "stride_multiple": multiple,
-            "halo_px": -(-radius // multiple) * multiple,
-            "window_px": 1024,
+            "halo_px": halo,
+            # One window holds a chunk of the engine and its halo: 1.2 pixels computed a pixel.
+            "window_px": CHUNK_PX + 2 * (halo + multiple),
             "stride_px": None,
         },
         "eo_translate:gsd_m": 10.0,
