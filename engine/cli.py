@@ -129,9 +129,9 @@ def run(
         "resolution": resolution,
         "seed": seed,
         "samples": samples,
-        "device": device,
+        "device": device.casefold(),
         "threads": threads,
-        "format": output_format,
+        "format": output_format.casefold(),
         "creation_options": _pairs(creation_options, "--co"),
         "inputs": _inputs(inputs, bands, units, legend, nodata, statistics),
     }
@@ -239,7 +239,7 @@ def _inputs(rasters: list[str] | None, *settings: list[str] | None) -> dict[str,
             (given["path"],) = given["path"]
     readers: dict[str, Callable[[str, str], Any]] = {
         "bands": lambda text, _: _bands(text),
-        "units": lambda text, _: text,
+        "units": lambda text, _: text.casefold(),
         "legend": lambda text, _: text,
         "nodata": lambda text, _: _number(text),
         "statistics": _statistics,

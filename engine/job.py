@@ -275,16 +275,17 @@ def _load_model(job: Job, notes: Notes) -> ModelItem:
 
 
 def _warn_about_gsd(item: ModelItem, inputs: Inputs, notes: Notes) -> None:
-    gsd = inputs.layer.part(inputs.box).gsd_m()
+    grid = inputs.layer.part(inputs.box)
+    gsd = grid.gsd_m()
     if gsd is None or item.gsd_range_m is None:
         return
     low, high = item.gsd_range_m
     if not low * 0.99 <= gsd <= high * 1.01:
         notes(
             "warning",
-            f"The pixels are {gsd:.3g} m wide and the model {item.id} was made for {low:g} to {high:g} "
-            "m; set the resolution to "
-            f"{item.gsd_m or low:g} m for better results.",
+            f"The pixels are {gsd:.3g} m wide and the model {item.id} was made for {low:g} to {high:g} m; "
+            f"set the resolution to {grid.pixel_size * (item.gsd_m or low) / gsd:.3g} (CRS units) for better "
+            "results.",
         )
 
 

@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 MAX_CHECKPOINT_BYTES = 64 * 2**30
 _WEIGHTS_NAME = "model.safetensors"
+_ARAS400K_OUTPUT = {
+    "modality": "optical",
+    "tensor": "optical",
+    "bands": [
+        {"name": "B04", "common_name": "red", "wavelength_um": 0.665, "color": "red"},
+        {"name": "B03", "common_name": "green", "wavelength_um": 0.56, "color": "green"},
+        {"name": "B02", "common_name": "blue", "wavelength_um": 0.49, "color": "blue"},
+    ],
+    "range": [0, 255],
+    "dtype": "uint8",
+    "scale": 1.0,
+    "offset": 0.0,
+    "nodata": 0,
+    "units": "display value",
+    "display": [1, 255],
+    "scale_factor": 1,
+}
+_ARAS400K_TILING = {
+    "mode": "lattice",
+    "stride_multiple": 1,
+    "window_px": 256,
+    "stride_px": 192,
+    "fixed_window": True,
+}
 
 
 def import_checkpoint(family: str, weights: Path, name: str, replace: bool = False) -> ModelItem:
@@ -57,21 +81,46 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             "download it again."
         )
     try:
+        import safetensors  # noqa: F401
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
     except ImportError:
         raise MissingPackageError(
             "Importing a checkpoint needs torch and safetensors, which are not installed; "
             "run: pip install 'eo-translate[diffusion]'."
         ) from None
+    loaded = _read(path)
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise ModelError(
+            f"The weights file {path} holds {type(loaded).__name__} where named tensors were expected."
+        )
+    stray = next((key for key, value in loaded.items() if not isinstance(value, torch.Tensor)), None)
+    if stray is not None:
+        kind = type(loaded[stray]).__name__
+        raise ModelError(
+            f"The weights file {path} holds {kind} under {stray!r} where a tensor was expected; give "
+            "the generator's state dict alone."
+        )
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _read(path: Path) -> Any:
+    """What a weights file holds.
+
+    Raises:
+        ModelError: Cut off, damaged, or refused because opening it could run code.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        loaded = load_file(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
             f"The weights file {path} holds more than tensors and was refused unread, since opening it "
-            "could run code; "
-            "ask its author for a plain state dict or .safetensors."
+            "could run code; ask its author for a plain state dict or .safetensors."
         ) from None
     except (
         SafetensorError,
@@ -90,24 +139,6 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"The weights file {path} is cut off or damaged ({reason}); download it again."
         ) from None
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise ModelError(
-            f"The weights file {path} holds {type(loaded).__name__} where named tensors were expected."
-        )
-    stray = next((key for key, value in loaded.items() if not isinstance(value, torch.Tensor)), None)
-    if stray is not None:
-        kind = type(loaded[stray]).__name__
-        raise ModelError(
-            f"The weights file {path} holds {kind} under {stray!r} where a tensor was expected; give "
-            "the generator's state dict alone."
-        )
-    return {str(key): value for key, value in loaded.items()}
-
-
-def _read_pickle(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _import_aras400k(weights: Path, name: str, replace: bool) -> ModelItem:
@@ -167,30 +198,8 @@ def aras400k_properties(parameters: int, training: Mapping[str, Any]) -> dict[st
             }
         ],
         "eo_translate:noise": None,
-        "eo_translate:output": {
-            "modality": "optical",
-            "tensor": "optical",
-            "bands": [
-                {"name": "B04", "common_name": "red", "wavelength_um": 0.665, "color": "red"},
-                {"name": "B03", "common_name": "green", "wavelength_um": 0.56, "color": "green"},
-                {"name": "B02", "common_name": "blue", "wavelength_um": 0.49, "color": "blue"},
-            ],
-            "range": [0, 255],
-            "dtype": "uint8",
-            "scale": 1.0,
-            "offset": 0.0,
-            "nodata": 0,
-            "units": "display value",
-            "display": [1, 255],
-            "scale_factor": 1,
-        },
-        "eo_translate:tiling": {
-            "mode": "lattice",
-            "stride_multiple": 1,
-            "window_px": 256,
-            "stride_px": 192,
-            "fixed_window": True,
-        },
+        "eo_translate:output": _ARAS400K_OUTPUT,
+        "eo_translate:tiling": _ARAS400K_TILING,
         "eo_translate:gsd_m": 10.0,
         "eo_translate:gsd_range_m": [5.0, 30.0],
         "eo_translate:limits": (

@@ -97,14 +97,18 @@ class Grid:
 
     def describe(self) -> str:
         """CRS and pixel size, for people."""
-        size = math.sqrt(abs(self.transform.determinant))
-        return f"{describe_crs(self.crs)}, pixels of {size:.4g}"
+        return f"{describe_crs(self.crs)}, pixels of {self.pixel_size:.4g}"
+
+    @property
+    def pixel_size(self) -> float:
+        """Side of a pixel (CRS units); of an oblong one the geometric mean of both sides."""
+        return math.sqrt(abs(self.transform.determinant))
 
     def gsd_m(self) -> float | None:
         """Ground sample distance at the grid's centre (m); None without a CRS."""
         if self.crs is None:
             return None
-        size = math.sqrt(abs(self.transform.determinant))
+        size = self.pixel_size
         if not self.crs.is_geographic:
             return size * _linear_unit_m(self.crs)
         _, latitude = self.transform * (self.width / 2, self.height / 2)
@@ -117,7 +121,8 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
     A grid that is made here starts at a whole multiple of its pixel size, so that neighbouring scenes join.
 
     Raises:
-        InputError: The CRS is unknown, or the reference raster has none to start from.
+        InputError: The CRS is unknown, the reference raster has none to start from, or the pixels would be
+            larger than the raster.
     """
     own = Grid.of(reference)
     if crs is None and resolution is None:
@@ -133,7 +138,8 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
         bounds = Grid.make(target, transform, width, height).bounds()
         pixel = resolution or transform.a
     else:
-        bounds, pixel = own.bounds(), resolution or math.sqrt(abs(own.transform.determinant))
+        bounds, pixel = own.bounds(), resolution or own.pixel_size
+    _check_size(pixel, bounds, target)
     left, top = math.floor(bounds[0] / pixel + 1e-3), math.ceil(bounds[3] / pixel - 1e-3)
     right, bottom = math.ceil(bounds[2] / pixel - 1e-3), math.floor(bounds[1] / pixel + 1e-3)
     transform = Affine(pixel, 0, left * pixel, 0, -pixel, top * pixel)
@@ -199,6 +205,19 @@ def _suggested(
         raise InputError(
             f"{reference.name} cannot be transformed to {describe_crs(target)} ({error})."
         ) from None
+
+
+def _check_size(pixel: float, bounds: Extent, crs: CRS | None) -> None:
+    sides = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    if pixel <= max(sides):
+        return
+    advice = "give fewer units"
+    if crs is not None and crs.is_geographic:
+        advice = "its unit is the degree; give degrees, or a projected CRS with a resolution in metres"
+    raise InputError(
+        f"The resolution {pixel:g} is larger than the whole raster in {describe_crs(crs)} ({sides[0]:.4g} x "
+        f"{sides[1]:.4g}): {advice}."
+    )
 
 
 def _linear_unit_m(crs: CRS) -> float:

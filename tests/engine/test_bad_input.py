@@ -236,7 +236,13 @@ def no_samples(place):
     return ["--input", "sar=sar.tif", "--samples", "0"], "samples"
 
 
+def resolution_in_metres_of_a_geographic_grid(place):
+    write(place / "geo.tif", sar_values(60, 70), Affine(1e-4, 0, 15, 0, -1e-4, 45), "EPSG:4326")
+    return ["--input", "sar=geo.tif", "--resolution", "10"], "unit is the degree"
+
+
 OTHER_CASES = [
+    resolution_in_metres_of_a_geographic_grid,
     no_crs_beside_one,
     bare_and_different,
     no_overlap,

@@ -194,6 +194,25 @@ def test_warnings_are_in_the_result(place):
     assert any("only the first" in note for note in notes)
 
 
+def test_advice_on_the_resolution_is_in_units_of_the_crs(place):
+    write(place / "geo.tif", sar_values(60, 60), rasterio.Affine(1e-3, 0, 15, 0, -1e-3, 45), "EPSG:4326")
+    first = invoke("run", "--model", "radar", "--input", "sar=geo.tif", "--output", "a.tif")
+    advice = re.search(r"set the resolution to (\S+)", first.stderr.replace("\n", " "))[1]
+    assert 5e-5 < float(advice) < 2e-4
+    options = ["--resolution", advice, "--extent", "15.01,44.98,15.02,44.99"]
+    again = invoke("run", "--model", "radar", "--input", "sar=geo.tif", *options, "--output", "a.tif")
+    assert again.exit_code == 0, again.stderr
+    assert "set the resolution" not in again.stderr
+
+
+def test_words_are_taken_in_any_case(place):
+    words = ["--units", "sar=dB", "--device", "CPU", "--format", "COG"]
+    result = invoke("run", "--model", "radar", "--input", "sar=sar.tif", *words, "--output", "a.tif")
+    assert result.exit_code == 0, result.stderr
+    with rasterio.open("a.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
 def test_version_is_that_of_the_package():
     result = invoke("--version")
     assert (result.exit_code, result.stdout) == (0, f"eo-translate {metadata.version('eo-translate')}\n")
