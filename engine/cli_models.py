@@ -236,7 +236,10 @@ def _installed(item: ModelItem, as_json: bool) -> None:
     if as_json:
         _print_json({**_summary(item), "folder": str(item.folder)})
     else:
+        from engine.models.describe import summary
+
         typer.echo(f"Installed {item.id} in {item.folder}.")
+        _print_table(("", ""), summary(item))
 
 
 def _summary(item: ModelItem | None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
     try:
         for entry in item.inputs:
             if entry.modality in job.inputs:
-                sources += _open_sources(job.inputs[entry.modality], entry, item)
+                sources += _open_sources(job.inputs[entry.modality], entry, item, log)
         layer = _layer(job, sources, log)
         inputs = Inputs(layer, _box(job, layer), sources, {})
         for source in sources:
@@ -129,7 +129,9 @@ def _check_modalities(job: Job, item: ModelItem) -> None:
             )
 
 
-def _open_sources(spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem) -> list[Source]:
+def _open_sources(
+    spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem, log: Log
+) -> list[Source]:
     """One source a file."""
     _check_settings(spec, entry)
     with ExitStack() as opened:
@@ -143,6 +145,7 @@ def _open_sources(spec: InputRaster, entry: ContinuousInput | OneHotInput, item:
             chosen: list[int | None] = [*mask_bands(bands, entry.modality, spec.bands, colors)]
         else:
             chosen = choose_bands(bands, entry, spec.bands)
+            _say_which_bands(entry, bands, chosen, log)
         found = [(place, bands[number]) for place, number in enumerate(chosen) if number is not None]
         sources = []
         for file, dataset in enumerate(datasets):
@@ -156,6 +159,14 @@ def _open_sources(spec: InputRaster, entry: ContinuousInput | OneHotInput, item:
             sources.append(Source(entry.modality, spec, dataset, numbers, places))
         opened.pop_all()
     return sources
+
+
+def _say_which_bands(entry: ContinuousInput, bands: BandList, chosen: Sequence[int | None], log: Log) -> None:
+    """A wrong guess gives a plausible picture, so the user must be able to see it."""
+    if len(bands) > 1:
+        pairs = zip(entry.bands, chosen, strict=True)
+        texts = [f"{band.name} = band {number}" for band, number in pairs if number is not None]
+        log("info", f"The bands of {entry.modality} are read as {', '.join(texts)} of {bands.name}.")
 
 
 def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> None:

@@ -33,6 +33,13 @@ def describe(item: ModelItem) -> list[tuple[str, str]]:
     return [(topic, text) for topic, text in rows if text]
 
 
+def summary(item: ModelItem) -> list[tuple[str, str]]:
+    """The rows of ``describe`` that decide whether a result can be right; to look over after an import."""
+    wanted = {"resolution", "windows", *(f"takes {entry.modality}" for entry in item.inputs)}
+    wanted.add(f"gives {item.output.modality}")
+    return [(topic, text) for topic, text in describe(item) if topic in wanted]
+
+
 def _input(entry: Input) -> str:
     need = "needed" if entry.required else "optional"
     if isinstance(entry, OneHotInput):

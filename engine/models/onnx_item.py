@@ -189,35 +189,16 @@ def _output_channels(graph: ImageGraph, geometry: Geometry) -> int:
 
 def _stored(graph: ImageGraph, metadata: Deepness, options: OnnxOptions) -> dict[str, Any]:
     """Range, type, scale, offset, nodata and display of the result."""
-    interval, dtype = (
-        options.output_range or metadata.output_range,
-        options.output_dtype or metadata.output_dtype,
-    )
-    if graph.output.dtype in {"uint8", "uint16"}:
-        interval, dtype = (
-            interval or (0.0, float(np.iinfo(graph.output.dtype).max)),
-            dtype or graph.output.dtype,
-        )
-        if dtype == graph.output.dtype:
-            return {
-                "range": list(interval),
-                "dtype": dtype,
-                "scale": 1.0,
-                "offset": 0.0,
-                "nodata": 0,
-                "display": None,
-            }
+    interval = options.output_range or metadata.output_range
+    dtype = options.output_dtype or metadata.output_dtype
+    own = graph.output.dtype
+    if own in {"uint8", "uint16"}:
+        interval, dtype = interval or (0.0, float(np.iinfo(own).max)), dtype or own
+        if dtype == own:
+            return _storage(interval, dtype, 0)
     if dtype in (None, "float32"):
-        interval = interval or (-_FLOAT_LIMIT, _FLOAT_LIMIT)
-        scale = 1.0 / metadata.output_scaling
-        return {
-            "range": list(interval),
-            "dtype": "float32",
-            "scale": scale,
-            "offset": 0.0,
-            "nodata": _FLOAT_NODATA,
-            "display": None,
-        }
+        everything = (-_FLOAT_LIMIT, _FLOAT_LIMIT)
+        return _storage(interval or everything, "float32", _FLOAT_NODATA, 1.0 / metadata.output_scaling)
     if interval is None:
         raise ModelError(
             f"Storing the result as {dtype} needs the interval of the network's output; give it with "
@@ -225,16 +206,26 @@ def _stored(graph: ImageGraph, metadata: Deepness, options: OnnxOptions) -> dict
         )
     limits = np.iinfo(dtype)
     # One value is kept for nodata.
-    steps = int(limits.max) - int(limits.min) - 1
-    scale = (interval[1] - interval[0]) / steps
+    scale = (interval[1] - interval[0]) / (int(limits.max) - int(limits.min) - 1)
     offset = interval[0] - scale * (int(limits.min) + 1)
     display = [float(limits.min) + 1, float(limits.max)]
+    return _storage(interval, dtype, int(limits.min), scale, offset, display)
+
+
+def _storage(
+    interval: tuple[float, ...],
+    dtype: str,
+    nodata: float,
+    scale: float = 1.0,
+    offset: float = 0.0,
+    display: list[float] | None = None,
+) -> dict[str, Any]:
     return {
         "range": list(interval),
         "dtype": dtype,
         "scale": scale,
         "offset": offset,
-        "nodata": int(limits.min),
+        "nodata": nodata,
         "display": display,
     }
 

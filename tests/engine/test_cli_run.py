@@ -205,6 +205,12 @@ def test_advice_on_the_resolution_is_in_units_of_the_crs(place):
     assert "set the resolution" not in again.stderr
 
 
+def test_the_log_says_which_band_is_which(place):
+    write(place / "three.tif", sar_values(40, 50, bands=3), names=["angle", "VH", "VV"])
+    result = invoke("run", "--model", "radar", "--input", "sar=three.tif", "--output", "a.tif")
+    assert "VV = band 3, VH = band 2 of three.tif" in result.stderr.replace("\n", " ")
+
+
 def test_words_are_taken_in_any_case(place):
     words = ["--units", "sar=dB", "--device", "CPU", "--format", "COG"]
     result = invoke("run", "--model", "radar", "--input", "sar=sar.tif", *words, "--output", "a.tif")
