@@ -98,7 +98,11 @@ def run(
         list[str] | None, typer.Option(metavar="MODALITY=UNITS", help="linear, db or relative, as sar=db.")
     ] = None,
     legend: Annotated[
-        list[str] | None, typer.Option(metavar="MODALITY=LEGEND", help="Class legend, as mask=corine.")
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=LEGEND",
+            help="Class legend, as mask=corine, or a CSV file with the columns value,class.",
+        ),
     ] = None,
     nodata: Annotated[
         list[str] | None,

@@ -144,8 +144,9 @@ class OneHot:
             for value, count in self.legend.unknown(values, valid).items():
                 counts[value] = counts.get(value, 0) + count
         if counts:
-            name = self.source.dataset.name
-            raise InputError(self.legend.unknown_sentence(counts, pixels, name, len(self.source.bands) == 3))
+            name, colors = self.source.dataset.name, len(self.source.bands) == 3
+            fitting = [] if colors else legends.fitting(counts, self.entry)
+            raise InputError(self.legend.unknown_sentence(counts, pixels, name, colors, fitting))
 
     def _values(self, box: Box) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         pixels = self.source.read(box)

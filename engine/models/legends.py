@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +117,22 @@ class Legend:
         return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     def unknown_sentence(
-        self, counts: Mapping[int, int], pixels: int, path: str, colors: bool = False
+        self,
+        counts: Mapping[int, int],
+        pixels: int,
+        path: str,
+        colors: bool = False,
+        fitting: Sequence[str] = (),
     ) -> str:
-        """The error for values without a class: each value (or colour) with its share of the valid pixels."""
+        """The error for values without a class.
+
+        Args:
+            counts: Value (or colour) -> pixels.
+            pixels: Number of valid pixels, for the shares.
+            path: The mask.
+            colors: The values are colours.
+            fitting: Names of legends that know these values.
+        """
         ranked = sorted(counts.items(), key=lambda pair: -pair[1])
         names = {value: entry.name for entry in self.classes for value in entry.values}
         parts = []
@@ -130,10 +143,11 @@ class Legend:
             parts.append(f"{name}: {_percent(count / max(pixels, 1))}")
         more = f" and {len(ranked) - 10} more" if len(ranked) > 10 else ""
         what = "colours" if colors else "values"
+        hint = f" ({', '.join(fitting)} {'knows' if len(fitting) == 1 else 'know'} them)" if fitting else ""
         return (
             f"The mask {path} has {what} that the legend {self.name} gives no class of the model "
-            f"({'; '.join(parts)}{more}); choose the right legend or give your own mapping of values to "
-            f"{', '.join(self.model_classes)} or nodata."
+            f"({'; '.join(parts)}{more}); choose the right legend{hint} or give your own mapping of values "
+            f"to {', '.join(self.model_classes)} or nodata."
         )
 
     def _lookup(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -177,6 +191,17 @@ def class_colors(name: str) -> list[tuple[str, Color]]:
         (entry["name"], tuple(entry["color"]))
         for entry in _read_json(_FOLDER / f"{name}.json")["classes"]
         if entry["color"] is not None
+    ]
+
+
+def fitting(values: Iterable[int], mask: OneHotInput) -> list[str]:
+    """Names of the bundled legends that give each of these raster values a class of the model or no data."""
+    wanted = set(values)
+    bundled = {name: _read_json(_FOLDER / f"{name}.json") for name in names() if name != MODEL_LEGEND}
+    return [
+        name
+        for name, document in bundled.items()
+        if wanted <= set(_from_document(name, document, mask).mapping)
     ]
 
 

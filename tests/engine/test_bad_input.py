@@ -275,6 +275,12 @@ def test_mask_class_outside_the_legend(place):
     assert_refused(command(place, "--model", "land", "--input", "mask=mask.tif"), "9.*50 %", place)
 
 
+def test_mask_with_another_legend_is_told_which(place):
+    write(place / "mask.tif", np.array([[[11, 42, 42, 24]]], np.uint8).repeat(30, 1).repeat(9, 2))
+    options = ["--model", "land", "--input", "mask=mask.tif", "--legend", "mask=esa-worldcover"]
+    assert_refused(command(place, *options), r"nlcd knows? them", place)
+
+
 def test_unknown_model(place):
     assert_refused(command(place, "--model", "nothing", "--input", "sar=sar.tif"), "no model named", place)
 

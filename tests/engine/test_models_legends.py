@@ -168,9 +168,18 @@ def test_unknown_looks_at_valid_pixels_only(bundled):
     values, valid = np.array([[33, 33, 10]]), np.array([[True, False, True]])
     assert legend.unknown(values, valid) == {33: 1}
     sentence = legend.unknown_sentence({33: 1}, 2, "mask.tif")
+    assert "know" not in sentence
     assert "33: 50 % of the pixels" in sentence
     assert "esa-worldcover" in sentence
     assert "trees" in sentence
+
+
+def test_legends_that_know_the_values_are_named(bundled):
+    assert legends.fitting([42, 52, 41, 31], bundled.mask) == ["nlcd"]
+    assert legends.fitting([10, 100], bundled.mask) == ["esa-worldcover"]
+    assert legends.fitting([-7], bundled.mask) == []
+    sentence = legends.load(None, bundled).unknown_sentence({42: 1}, 2, "mask.tif", fitting=["nlcd"])
+    assert "(nlcd knows them)" in sentence
 
 
 def test_colour_coded_masks(bundled):
