@@ -35,7 +35,7 @@ test-qgis: .venv-qgis/.installed .venv-base/.installed ## Plugin and end-to-end 
 	QT_QPA_PLATFORM=offscreen EO_TRANSLATE_PYTHON=$(CURDIR)/.venv-base/bin/python \
 	.venv-qgis/bin/python -m pytest tests/$$part $(PYTEST_ARGS) || status=$$?; done; exit $$status
 
-lint: .venv/.installed ## ruff, and what the plugin repository scans for
+lint: .venv/.installed ## Style, types named, formatting (ruff)
 	.venv/bin/ruff check $(CHECKED)
 	.venv/bin/ruff format --check $(CHECKED)
 
