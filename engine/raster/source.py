@@ -318,4 +318,5 @@ def _check_content(dataset: DatasetReader, modality: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
+    # rasterio keeps what GDAL said as the cause of its own, emptier words.
+    return " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
