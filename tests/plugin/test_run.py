@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import speckle, write_geotiff
 from osgeo import gdal
+from plugin_rasters import speckle, write_geotiff
 from qgis.core import (
     QgsApplication,
     QgsProcessingAlgRunnerTask,

@@ -6,14 +6,15 @@ import importlib.util
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from qgis.core import QgsApplication, QgsSettings
 from qgis.PyQt.QtCore import QTranslator
 
 from eo_translate_plugin import classFactory
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "eo_translate_plugin" / "i18n"
 
 
