@@ -43,15 +43,16 @@ def evaluate(run: Path) -> dict[str, Any]:
     data = read(config)
     predict = predictor(config, network)
     tested, training = data.validation_pairs(), data.training_pairs()
+    remembered = once(predict)
     result: dict[str, Any] = {
         "places": sorted({pair.location for pair in tested}),
         "images": len(tested),
         "steps": int(state["state_dict"]["steps"]),
-        "model": score(predict, tested),
+        "model": score(remembered, tested),
         **{name: _rounded(found.compute()) for name, found in _baselines(config, training, tested).items()},
     }
     if _first_input(config) == "mask":
-        result["mask_fidelity"] = fidelity(predict, tested)
+        result["mask_fidelity"] = fidelity(remembered, tested)
         if data.set_aside:
             result["mask_fidelity_set_aside"] = fidelity(predict, data.set_aside)
     else:
@@ -67,8 +68,22 @@ def read(config: DictConfig) -> PairsModule:
     return data
 
 
+def once(predict: Predict) -> Predict:
+    """The same, each image computed once."""
+    made: dict[tuple[str, int], Array] = {}
+
+    def remembered(pair: Pair, seed: int = 0) -> Array:
+        key = pair.name, seed
+        if key not in made:
+            made[key] = predict(pair, seed)
+        return made[key]
+
+    return remembered
+
+
 def predictor(config: DictConfig, network: torch.nn.Module) -> Predict:
     """Translate a pair as the engine does a single image: own statistics, blank outside, float32."""
+    network = network.to(memory_format=torch.channels_last)  # four times as fast on a CPU
     pad, cells = config.data.pad_px, tuple(config.data.cells_px)
     given = tuple(config.data.sampling.modalities)
 
