@@ -54,7 +54,7 @@ test-matrix: .venv-base/.installed package ## The zip in QGIS 3.40 on Debian 13 
 train: .venv/.installed ## Fit, score and package both bundled models (about two hours): DATA=folder
 	$(foreach name,sar-to-optical mask-to-image, \
 	$(if $(DATA),EO_DATA=$(DATA)) .venv/bin/eo-train experiment=$(subst -,_,$(name)) && \
-	.venv/bin/eo-train evaluate runs/$(name) && \
+	$(if $(filter sar-to-optical,$(name)),.venv/bin/eo-train calibrate runs/$(name) &&) .venv/bin/eo-train evaluate runs/$(name) && \
 	.venv/bin/eo-train figures runs/$(name) docs/images && \
 	.venv/bin/eo-train package runs/$(name) resources/models/$(name) &&) true
 

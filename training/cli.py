@@ -40,6 +40,15 @@ def evaluate(run: Run) -> None:
 
 
 @app.command()
+def calibrate(run: Run) -> None:
+    """Find how far the run's colours should be mixed with the mean colour; evaluate and package use it."""
+    from training.calibrate import calibrate as fit_share
+
+    found = fit_share(run)
+    Console().print(f"Mean spectral angle by share: {found['angles']}; chosen: {found['share']}.")
+
+
+@app.command()
 def package(
     run: Run,
     output: Annotated[Path, typer.Argument(help="Folder of the model package to write.")],

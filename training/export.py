@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from engine.tiling.plan import CHUNK_PX
 from training.datasets.pairs import CLASSES, OPTICAL_BANDS
 
 OPSET = 18
+CALIBRATION_NAME = "calibration.json"
 TOLERANCE = 1e-4  # reflectance; a tenth of an 8-bit step is 4e-4
 MAX_WEIGHTS_BYTES = 10_000_000
 RECIPES = Path(__file__).parent / "configs" / "experiment"
@@ -46,7 +48,15 @@ def load_run(folder: Path, checkpoint: str = "best.ckpt") -> tuple[DictConfig, n
         key.removeprefix(prefix): v for key, v in state["state_dict"].items() if key.startswith(prefix)
     }
     network.load_state_dict(weights)
+    if calibration := calibrated(folder):
+        network.head.shrink_colours(calibration["colour"], calibration["share"])
     return config, network.eval(), state
+
+
+def calibrated(run: Path) -> dict[str, Any]:
+    """What ``training.calibrate`` found for a run; empty before that."""
+    path = run / CALIBRATION_NAME
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def input_shapes(network: nn.Module, height: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -140,6 +150,8 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
     part.mkdir(parents=True)
     difference = to_onnx(network, part / "model.onnx")
     properties = describe(config, network, state, difference, scores or {})
+    if calibration := calibrated(run):
+        properties["eo_translate:training"]["colour_shrinkage"] = calibration
     write_item(part, output.name, "model.onnx", properties)
     shutil.rmtree(output, ignore_errors=True)
     part.replace(output)

@@ -6,6 +6,8 @@ normalisation across pixels, so any window with enough context gives the same va
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -83,10 +85,26 @@ class PixelHead(nn.Module):
         super().__init__()
         self.expand = nn.Conv2d(channels, 4 * hidden, 3, padding=1)
         self.conv = nn.Conv2d(hidden, bands, 3, padding=1)
+        self.colours: Tensor | None = None
         nn.init.normal_(self.conv.weight, std=0.01)
         nn.init.constant_(self.conv.bias, torch.logit(torch.tensor(initial)).item())
+
+    def shrink_colours(self, colour: Sequence[float], share: float) -> None:
+        """From now on mix every pixel with ``colour`` at the pixel's own brightness (mean of the bands).
+
+        With c the colour divided by its mean and b a pixel's brightness, x becomes (1 - share) x + share b c.
+
+        Args:
+            colour: Reflectance of each band.
+            share: 0 (no change) to 1 (one colour everywhere).
+        """
+        goal = torch.tensor(colour, dtype=torch.float32)
+        bands = len(goal)
+        matrix = (1 - share) * torch.eye(bands) + share * (goal / goal.mean())[:, None] / bands
+        self.colours = matrix[:, :, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, bands, 2H, 2W)."""
         full = F.pixel_shuffle(F.leaky_relu(self.expand(x), SLOPE), 2)
-        return torch.sigmoid(self.conv(full))
+        image = torch.sigmoid(self.conv(full))
+        return image if self.colours is None else F.conv2d(image, self.colours)

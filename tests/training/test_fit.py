@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from engine.models.verify import verify
+from training.calibrate import calibrate
 from training.evaluate import evaluate
-from training.export import load_run, package, to_onnx
+from training.export import load_run, package, random_inputs, to_onnx
 from training.figures import figures
 
 TINY = (
@@ -109,14 +111,26 @@ def test_package_is_valid_and_tells_its_origin(run, tmp_path):
     assert not (tmp_path / "tiny-model.part").exists()
 
 
+def test_calibration_is_measured_exported_and_told(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run[0], copy)
+    found = calibrate(copy)
+    angles = {float(share): angle for share, angle in found["angles"].items()}
+    assert angles[found["share"]] == min(angles.values())
+    plain, mixed = load_run(run[0])[1], load_run(copy)[1]
+    inputs = random_inputs(plain, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(plain(*inputs), mixed(*inputs)) == (found["share"] == 0)
+    package(copy, tmp_path / "calibrated")
+    assert verify(tmp_path / "calibrated").item.training["colour_shrinkage"] == found
+
+
 def test_the_graph_takes_any_multiple_of_eight(run, tmp_path):
     import onnxruntime
 
     _, network, _ = load_run(run[0])
     to_onnx(network, tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
-    from training.export import random_inputs
-
     for size in ((8, 8), (40, 200), (256, 16)):
         inputs = random_inputs(network, *size)
         feed = {name: x.numpy() for name, x in zip(network.inputs, inputs, strict=True)}

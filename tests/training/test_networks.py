@@ -61,3 +61,18 @@ def test_coarse_noise_reaches_all_scales_with_unit_variance():
     pooled = network._pooled(torch.zeros(1, 7, 256, 256), noise, 8)[:, 7:]
     assert pooled[:, 0].std() == pytest.approx(1, abs=0.1)
     assert pooled[:, 1].std() == pytest.approx(float(noise[:, 1].std()), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_colours_shrink_toward_one_and_brightness_stays(share):
+    network = lively(LocalUNet((16, 24, 32)))
+    inputs = random_inputs(network, 32, 32)
+    colour = torch.tensor([0.27, 0.29, 0.11])
+    with torch.no_grad():
+        before = network(*inputs)
+        network.head.shrink_colours(colour.tolist(), share)
+        after = network(*inputs)
+    brightness = before.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(after.mean(dim=1, keepdim=True), brightness, atol=1e-6, rtol=0)
+    goal = brightness * (colour / colour.mean()).view(1, 3, 1, 1)
+    torch.testing.assert_close(after, (1 - share) * before + share * goal, atol=1e-6, rtol=0)
