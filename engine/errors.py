@@ -37,6 +37,10 @@ class DeviceError(EOTranslateError):
     code = "device"
 
 
+class OutOfMemoryError(DeviceError):
+    """The device has too little memory for the windows it was given; fewer or smaller ones may fit."""
+
+
 class MissingPackageError(EOTranslateError):
     """An optional package that this model needs is not installed."""
 

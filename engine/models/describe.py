@@ -20,6 +20,7 @@ def describe(item: ModelItem) -> list[tuple[str, str]]:
         ("noise", f"{len(item.noise.cells_px)} planes" if item.noise else "none: one input gives one result"),
         ("resolution", _resolution(item)),
         ("windows", _windows(item)),
+        ("precision", _precision(item)),
         ("limits", item.limits),
         *_flattened("metrics", item.metrics),
         *_flattened("training", item.training),
@@ -71,6 +72,10 @@ def _windows(item: ModelItem) -> str:
     if tiling.mode == "crop":
         return f"local network, exact: {tiling.window_px} px with {tiling.halo_px} px of context"
     return f"blended: {tiling.window_px} px every {tiling.stride_px} px"
+
+
+def _precision(item: ModelItem) -> str:
+    return f"may be run in {', '.join(item.precisions)}" if len(item.precisions) > 1 else ""
 
 
 def _architecture(item: ModelItem) -> str:

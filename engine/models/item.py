@@ -21,6 +21,7 @@ from engine.models.schema import (
     Noise,
     OneHotInput,
     Output,
+    Precision,
     Tiling,
 )
 
@@ -36,6 +37,7 @@ class ModelItem(BaseModel):
         id: The package's name.
         network: Torch network that takes ``.safetensors`` weights; None for ``.onnx``.
         inputs: In order of preference for the reference grid.
+        precisions: What the network may be run in, float32 first.
         folder: The package's folder, resolved.
         weights_path, sha256: Weights and their declared SHA-256 (``engine.models.weights`` compares).
         files: Every file the item names, by path, the weights included.
@@ -55,6 +57,7 @@ class ModelItem(BaseModel):
     noise: Noise | None
     output: Output
     tiling: Tiling
+    precisions: tuple[Precision, ...]
     gsd_m: float | None
     gsd_range_m: tuple[float, float] | None
     limits: str
@@ -235,6 +238,11 @@ def _check_weights(document: Document, where: str) -> None:
         raise ModelError(
             f"In {where}, properties.eo_translate:network is {_short(network)}; for {suffix} weights it "
             f"must be {needed}."
+        )
+    if network is None and len(document.properties.precisions) > 1:
+        raise ModelError(
+            f"In {where}, eo_translate:precisions names {document.properties.precisions[1]}; an ONNX "
+            "graph runs in the precision it was exported in, so leave the field out for .onnx weights."
         )
 
 

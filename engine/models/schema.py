@@ -25,6 +25,7 @@ Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Text = Annotated[str, StringConstraints(max_length=20_000)]
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["float32", "float16", "bfloat16"]
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 Interval = tuple[float, float]
 Color = tuple[
@@ -288,6 +289,9 @@ class Properties(BaseModel):
     noise: Noise | None = Field(alias=_alias("noise"), default=None)
     output: Output = Field(alias=_alias("output"))
     tiling: Tiling = Field(alias=_alias("tiling"))
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = Field(
+        alias=_alias("precisions"), default=("float32",)
+    )
     gsd_m: Positive | None = Field(alias=_alias("gsd_m"), default=None)
     gsd_range_m: tuple[Positive, Positive] | None = Field(alias=_alias("gsd_range_m"), default=None)
     limits: Text = Field(alias=_alias("limits"), default="")
@@ -312,6 +316,11 @@ class Properties(BaseModel):
         for what, names in (("tensor", tensors), ("modality", [entry.modality for entry in self.inputs])):
             if len(set(names)) != len(names):
                 raise ValueError(f"each input needs its own {what}, and {names} has one twice")
+        if self.precisions[0] != "float32" or len(set(self.precisions)) != len(self.precisions):
+            raise ValueError(
+                "eo_translate:precisions must begin with float32 and name each precision once, and is "
+                f"{list(self.precisions)}"
+            )
         if self.gsd_range_m and not self.gsd_range_m[0] <= self.gsd_range_m[1]:
             raise ValueError(f"eo_translate:gsd_range_m must be rising, and is {list(self.gsd_range_m)}")
         return self

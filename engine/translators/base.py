@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.item import ModelItem
+from engine.translators.batching import check_precision
 
-_Key = tuple[str, str, str, "int | None", str]
+Profile = Literal["deterministic", "fast"]
+_Key = tuple[str, str, str, "int | None", str, str]
 _warm: dict[_Key, Translator] = {}
 
 
@@ -18,18 +20,26 @@ class Translator(Protocol):
 
     Attributes:
         device: What it runs on, for people and tags: ``cpu``, ``cuda``.
+        batch: How many windows of one size are best run at once, >= 1.
     """
 
     device: str
+    batch: int
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """One window: tensor name -> float32 (1, C, H, W); gives float32 (1, C_out, H * f, W * f).
+        """Windows of one size: tensor name -> float32 (B, C, H, W); gives float32 (B, C_out, H * f, W * f).
+
+        B is at most ``batch``. The network itself always sees ``batch`` windows, since the last bits of a
+        result may depend on their number; they do not depend on what the other windows hold.
 
         Raises:
             CancelledError: ``terminate`` was called meanwhile.
-            DeviceError: Not enough memory.
-            ModelError: The network fails on this window.
+            OutOfMemoryError: Not enough memory.
+            ModelError: The network fails on these windows.
         """
+
+    def shrink(self) -> bool:
+        """Halves ``batch`` after an ``OutOfMemoryError``; False: it is 1 already, or the graph fixes it."""
 
     def terminate(self) -> None:
         """Stops a running ``translate``; may be called from any thread."""
@@ -38,16 +48,32 @@ class Translator(Protocol):
         """Frees the device."""
 
 
-def warm_translator(item: ModelItem, device: str, threads: int | None, precision: str) -> Translator:
+def warm_translator(
+    item: ModelItem,
+    device: str,
+    threads: int | None,
+    precision: str,
+    profile: Profile = "deterministic",
+) -> Translator:
     """The translator of a package, kept until another one is asked for: a batch loads its model once.
+
+    Args:
+        item: The package; its files' hashes are checked by the caller.
+        device: ``auto`` takes CUDA where it works.
+        threads: CPU threads; None: all cores.
+        precision: One of ``item.precisions``.
+        profile: ``deterministic``: the same windows give the same bits on the same device, versions and
+            batch; ``fast``: libraries choose algorithms by measuring them and may round products to TF32.
 
     Raises:
         ModelError, DeviceError, MissingPackageError: It cannot be opened.
+        InputError: The model does not allow the precision.
     """
-    key = (str(item.weights_path), item.sha256, device, threads, precision)
+    key = (str(item.weights_path), item.sha256, device, threads, precision, profile)
     if key not in _warm:
+        check_precision(item, precision)
         close_warm()
-        _warm[key] = _open(item, device, threads, precision)
+        _warm[key] = _open(item, device, threads, precision, profile)
     return _warm[key]
 
 
@@ -57,11 +83,11 @@ def close_warm() -> None:
         _warm.popitem()[1].close()
 
 
-def _open(item: ModelItem, device: str, threads: int | None, precision: str) -> Translator:
+def _open(item: ModelItem, device: str, threads: int | None, precision: str, profile: Profile) -> Translator:
     if item.weights_path.suffix == ".onnx":
         from engine.translators import feed_forward
 
-        return feed_forward.open(item, device, threads, precision)
+        return feed_forward.open(item, device, threads, precision, profile)
     from engine.translators import torch_networks
 
-    return torch_networks.open(item, device, threads, precision)
+    return torch_networks.open(item, device, threads, precision, profile)

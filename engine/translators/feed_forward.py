@@ -6,15 +6,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engine.errors import CancelledError, DeviceError, InputError, ModelError
+from engine.errors import CancelledError, DeviceError, ModelError
 from engine.models.item import ModelItem
 from engine.models.onnx_graph import external_files, tensors
+from engine.translators.batching import check_precision, is_out_of_memory, out_of_memory, padded
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
-# TF32 and measured algorithm choice would make the same job give other pixels from run to run.
-_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-_MEMORY_WORDS = ("failed to allocate memory", "out of memory", "bad_alloc", "cuda_error_out_of_memory")
 
 
 class FeedForward:
@@ -24,6 +22,9 @@ class FeedForward:
     onnxruntime takes its blocked (NCHWc) convolutions, as for the bundled models. Other convolutions become
     matrix products that are cut by window size and thread number, so that last bits can differ;
     ``fixed_window`` in the item rules that out.
+
+    Attributes:
+        device, batch: See ``Translator``.
     """
 
     def __init__(self, item: ModelItem, session: onnxruntime.InferenceSession) -> None:
@@ -34,18 +35,28 @@ class FeedForward:
         fed, _ = tensors(session)
         self._dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in fed}
         self._channels_last = {entry.tensor for entry in item.inputs if entry.layout == "NHWC"}
+        self._fixed_batch = fed[0].shape[0] if fed[0].shape else None
+        self.batch = self._fixed_batch or 1
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """See ``Translator.translate``."""
-        feed = {name: self._fed(name, array) for name, array in tensors.items()}
+        shape = next(iter(tensors.values())).shape
         self._options = onnxruntime.RunOptions()
         try:
+            feed = {name: self._fed(name, padded(array, self.batch)) for name, array in tensors.items()}
             (result,) = self._session.run([self.item.output.tensor], feed, self._options)
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise self._explained(error, next(iter(tensors.values())).shape) from None
+            raise self._explained(error, shape) from None
         if self.item.output.layout == "NHWC":
             result = result.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(result, dtype=np.float32)
+        return np.ascontiguousarray(result[: shape[0]], dtype=np.float32)
+
+    def shrink(self) -> bool:
+        """See ``Translator.shrink``."""
+        if self._fixed_batch or self.batch == 1:
+            return False
+        self.batch //= 2
+        return True
 
     def terminate(self) -> None:
         """See ``Translator.terminate``."""
@@ -65,25 +76,23 @@ class FeedForward:
         return np.ascontiguousarray(array, dtype=dtype)
 
     def _explained(self, error: Exception, shape: tuple[int, ...]) -> Exception:
-        text = " ".join(str(error).split())
-        size = f"{shape[3]} x {shape[2]}"
         if self._options.terminate:
             return CancelledError("The run was cancelled.")
-        if any(word in text.lower() for word in _MEMORY_WORDS):
-            return DeviceError(
-                f"The device {self.device} has too little memory for the model {self.item.id} on a "
-                f"window of {size} pixels; "
-                "close other programs that use it, or run on the CPU."
-            )
+        if is_out_of_memory(error):
+            return out_of_memory(self.item, self.device, shape)
+        text = " ".join(str(error).split())
         return ModelError(
-            f"The model {self.item.id} failed on a window of {size} pixels ({text[:200]}); its "
-            "description (window size, "
-            "stride_multiple, tensor sizes) may not fit its weights."
+            f"The model {self.item.id} failed on a window of {shape[3]} x {shape[2]} pixels ({text[:200]}); "
+            "its description (window size, stride_multiple, tensor sizes) may not fit its weights."
         )
 
 
 def open(
-    item: ModelItem, device: str = "auto", threads: int | None = None, precision: str = "float32"
+    item: ModelItem,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "float32",
+    profile: str = "deterministic",
 ) -> FeedForward:
     """Loads a package with ``.onnx`` weights.
 
@@ -92,17 +101,14 @@ def open(
         device: ``auto`` takes CUDA where onnxruntime has it and it works.
         threads: CPU threads; None: all cores.
         precision: The graph's own; another than ``float32`` is refused.
+        profile: See ``warm_translator``.
 
     Raises:
         ModelError: The graph is damaged or lacks its external data.
         DeviceError: CUDA was asked for and does not work.
         InputError: Another precision was asked for.
     """
-    if precision != "float32":
-        raise InputError(
-            f"The model {item.id} is an ONNX graph, which runs in the precision it was exported in; "
-            "leave precision at float32."
-        )
+    check_precision(item, precision)
     missing = [
         name for name in external_files(item.weights_path) if not (item.weights_path.parent / name).is_file()
     ]
@@ -113,7 +119,7 @@ def open(
             "model again."
         )
     _check_device(device)
-    session = _session(item, _providers(device), threads)
+    session = _session(item, _providers(device, profile), threads, profile)
     if device == "cuda" and session.get_providers()[0] != _CUDA:
         raise DeviceError(
             "The device cuda was asked for, but onnxruntime could not start it (driver, CUDA or cuDNN "
@@ -132,18 +138,32 @@ def _check_device(device: str) -> None:
         )
 
 
-def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
-    use_cuda = device != "cpu" and _CUDA in onnxruntime.get_available_providers()
-    return [*([(_CUDA, _CUDA_OPTIONS)] if use_cuda else []), (_CPU, {})]
+def _providers(device: str, profile: str) -> list[tuple[str, dict[str, str]]]:
+    if device == "cpu" or _CUDA not in onnxruntime.get_available_providers():
+        return [(_CPU, {})]
+    return [(_CUDA, cuda_options(profile)), (_CPU, {})]
+
+
+def cuda_options(profile: str) -> dict[str, str]:
+    """Onnxruntime's CUDA options of a profile."""
+    fast = profile == "fast"
+    return {
+        # TF32 and algorithms chosen by measuring would make the same job give other pixels from run to run.
+        "use_tf32": str(int(fast)),
+        "cudnn_conv_algo_search": "EXHAUSTIVE" if fast else "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+    }
 
 
 def _session(
-    item: ModelItem, providers: list[tuple[str, dict[str, str]]], threads: int | None
+    item: ModelItem, providers: list[tuple[str, dict[str, str]]], threads: int | None, profile: str
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
+    options.use_deterministic_compute = profile == "deterministic" or providers[0][0] == _CPU
+    # Planning memory for a whole run ahead holds twice as much of it on the CPU, and is no faster there.
+    options.enable_mem_pattern = providers[0][0] != _CPU
     if threads:
         options.intra_op_num_threads = threads
     if providers[0][0] == _CUDA and hasattr(onnxruntime, "preload_dlls"):

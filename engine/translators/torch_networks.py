@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import CancelledError, DeviceError, MissingPackageError, ModelError
 from engine.models.item import ModelItem
+from engine.translators.batching import check_precision, is_out_of_memory, out_of_memory, padded
 
 if TYPE_CHECKING:
     import torch
@@ -20,43 +21,64 @@ class TorchTranslator:
 
     Args:
         item: The model package.
-        network: (tensors by input name) -> (1, C_out, H * f, W * f) in the item's output units.
+        network: (tensors by input name) -> (B, C_out, H * f, W * f) in the item's output units.
         device: ``cpu`` or ``cuda``.
+        precision: Of weights and arithmetic.
+        profile: See ``warm_translator``.
+
+    Attributes:
+        device, batch: See ``Translator``.
     """
 
-    def __init__(self, item: ModelItem, network: torch.nn.Module, device: str, precision: str) -> None:
+    def __init__(
+        self,
+        item: ModelItem,
+        network: torch.nn.Module,
+        device: str,
+        precision: str,
+        profile: str = "deterministic",
+    ) -> None:
         import torch
 
-        self.item, self.device = item, device
+        self.item, self.device, self.batch = item, device, 1
         self._dtype = getattr(torch, precision)
-        self._network = network.to(device=device, dtype=self._dtype)
+        self._layout = (
+            torch.channels_last if profile == "fast" and device == "cuda" else torch.contiguous_format
+        )
+        self._network = network.to(device=device, dtype=self._dtype, memory_format=self._layout)
         self._finish = _FINISH[item.network]
         self._terminated = False
         for module in self._network.modules():
             module.register_forward_pre_hook(self._stop_if_terminated)
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """One window: float32 (1, C, H, W) a tensor -> float32 (1, C_out, H * f, W * f).
-
-        Raises:
-            CancelledError: ``terminate`` was called meanwhile.
-            DeviceError: The device has too little memory.
-        """
-        import torch
-
+        """See ``Translator.translate``."""
         self._terminated = False
         arguments = [tensors[entry.tensor] for entry in self.item.inputs]
+        shape = arguments[0].shape
         try:
-            with torch.inference_mode():
-                fed = [torch.from_numpy(a).to(device=self.device, dtype=self._dtype) for a in arguments]
-                return self._finish(self._network(*fed).float()).cpu().numpy()
-        except torch.OutOfMemoryError:
-            size = " x ".join(str(n) for n in arguments[0].shape[2:])
-            raise DeviceError(
-                f"The device {self.device} has too little memory for the model {self.item.id} on a "
-                f"window of {size} "
-                "pixels; close other programs that use it, or run on the CPU."
-            ) from None
+            return self._evaluated([padded(array, self.batch) for array in arguments])[: shape[0]]
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(self.item, self.device, shape) from None
+            raise
+
+    def shrink(self) -> bool:
+        """See ``Translator.shrink``."""
+        if self.batch == 1:
+            return False
+        self.batch //= 2
+        return True
+
+    def _evaluated(self, arguments: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            fed = [
+                torch.from_numpy(a).to(device=self.device, dtype=self._dtype, memory_format=self._layout)
+                for a in arguments
+            ]
+            return self._finish(self._network(*fed).float()).cpu().numpy()
 
     def terminate(self) -> None:
         """Ends a running ``translate`` at its next layer; may be called from any thread."""
@@ -72,28 +94,50 @@ class TorchTranslator:
 
 
 def open(
-    item: ModelItem, device: str = "auto", threads: int | None = None, precision: str = "float32"
+    item: ModelItem,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "float32",
+    profile: str = "deterministic",
 ) -> TorchTranslator:
     """Loads a package with ``.safetensors`` weights.
+
+    Args:
+        item: The package; its files' hashes are checked by the caller.
+        device: ``auto`` takes CUDA where torch finds it.
+        threads: CPU threads; None: all cores.
+        precision: One of ``item.precisions``.
+        profile: See ``warm_translator``.
 
     Raises:
         MissingPackageError: torch or safetensors is not installed.
         ModelError: The weights do not fit the network.
         DeviceError: CUDA was asked for and does not work.
+        InputError: The model does not allow the precision.
     """
+    check_precision(item, precision)
     network = load_network(item)
     import torch
 
     if threads:
         torch.set_num_threads(threads)
-    # TF32 would make the same job give other pixels on another GPU.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
             "The device cuda was asked for and torch finds none; run on the CPU, or install torch for CUDA."
         )
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return TorchTranslator(item, network, chosen, precision)
+    _set_profile(profile)
+    return TorchTranslator(item, network, chosen, precision, profile)
+
+
+def _set_profile(profile: str) -> None:
+    import torch
+
+    fast = profile == "fast"
+    # TF32 would make the same job give other pixels on another GPU, and measured algorithms from run to run.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = fast
+    torch.backends.cudnn.benchmark = fast
+    torch.use_deterministic_algorithms(not fast)
 
 
 def load_network(item: ModelItem) -> torch.nn.Module:
