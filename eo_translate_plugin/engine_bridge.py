@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qgis.core import QgsProcessingException, QgsProcessingFeedback
+from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils
 
+from . import interrupted
 from .environment import EngineMissingError, engine_parent, find_interpreter, log_path
 from .translate import tr
 from .worker_client import WorkerClient, shared
@@ -14,6 +15,7 @@ from .worker_process import EngineError, Event
 
 # A worker that was killed or died could not remove its unfinished files.
 _ENDED_BY_FORCE = ("cancelled", "crash", "hang")
+_DIED = ("crash", "hang")
 
 
 def engine_client() -> WorkerClient:
@@ -32,15 +34,15 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
         QgsProcessingException: The job failed or was cancelled; the message is one sentence.
     """
     progress = _Progress(feedback)
+    earlier = interrupted.find(job["output"])
     feedback.setProgressText(tr("Starting the engine"))
     try:
         return engine_client().request("run", progress.take, feedback.isCanceled, job=job)
     except EngineMissingError as error:
         raise QgsProcessingException(str(error)) from None
     except EngineError as error:
-        if error.code in _ENDED_BY_FORCE:
-            _remove_partial_files(job)
-        raise QgsProcessingException(str(error)) from None
+        kept = _tidy(job, error.code, earlier) if error.code in _ENDED_BY_FORCE else ""
+        raise QgsProcessingException(" ".join(filter(None, (str(error), kept)))) from None
 
 
 def describe_model(model: str) -> dict[str, Any]:
@@ -74,6 +76,28 @@ class _Progress:
             self._feedback.pushWarning(event["text"])
         elif event["event"] == "log":
             self._feedback.pushInfo(event["text"])
+
+
+def _tidy(job: dict[str, Any], code: str, earlier: interrupted.Interrupted | None) -> str:
+    """Removes what a dead worker has left, unless it is worth continuing; says what became of it."""
+    found = interrupted.find(job["output"])
+    wanted = job.get("resume") == "continue" or (code in _DIED and not _is_temporary(job["output"]))
+    # What was there before a run that only asks is not this run's to remove.
+    if (found and wanted) or (earlier and "resume" not in job):
+        return _continue_sentence(found) if found else ""
+    _remove_partial_files(job)
+    return tr("Nothing was written; run it again.") if code in _DIED else tr("Nothing was written.")
+
+
+def _continue_sentence(found: interrupted.Interrupted) -> str:
+    return tr(
+        "{done} of {total} parts are done and kept; run it again with RESUME (Interrupted earlier run) set "
+        "to continue."
+    ).format(**found._asdict())
+
+
+def _is_temporary(path: str) -> bool:
+    return Path(QgsProcessingUtils.tempFolder()) in Path(path).parents
 
 
 def _remove_partial_files(job: dict[str, Any]) -> None:

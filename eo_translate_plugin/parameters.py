@@ -16,6 +16,7 @@ from qgis.core import (
 from .translate import tr
 
 DEVICES = ["auto", "cpu", "cuda"]
+RESUME_CHOICES = ["ask", "continue", "restart"]
 MAX_SEED = 2**31 - 1
 MAX_SAMPLES = 1000
 
@@ -131,6 +132,23 @@ def creation_options() -> QgsProcessingParameterString:
                 "GDAL creation options separated by |, as in COMPRESS=ZSTD|BIGTIFF=YES; they are laid over "
                 "the plugin's own (tiled, compressed, BIGTIFF=IF_SAFER)."
             ),
+        )
+    )
+
+
+def resume() -> QgsProcessingParameterEnum:
+    """What to do where an earlier run to the same output was interrupted."""
+    return advanced(
+        choice(
+            "RESUME",
+            tr("Interrupted earlier run"),
+            tr(
+                "Where an earlier run to the same output was interrupted, its finished parts are kept "
+                "beside it. ask: stop and say so; continue: go on from there, and keep the finished parts "
+                "when cancelled; restart: remove them and start over."
+            ),
+            RESUME_CHOICES,
+            RESUME_CHOICES[0],
         )
     )
 

@@ -202,7 +202,7 @@ def _error_of(event: Event, process: WorkerProcess) -> EngineError:
 
 
 def _end_sentence(process: WorkerProcess) -> str:
-    return f"The engine ended unexpectedly: {process.describe_end()}. Nothing was written; run it again."
+    return f"The engine ended unexpectedly: {process.describe_end()}."
 
 
 _shared: WorkerClient | None = None

@@ -28,10 +28,10 @@ class EngineError(Exception):
 
 
 class EngineCancelledError(EngineError):
-    """The user cancelled; nothing was kept."""
+    """The user cancelled."""
 
     def __init__(self) -> None:
-        super().__init__("The run was cancelled; nothing was written.", "cancelled")
+        super().__init__("The run was cancelled.", "cancelled")
 
 
 def clean_environment(environ: dict[str, str], engine_parent: Path) -> dict[str, str]:

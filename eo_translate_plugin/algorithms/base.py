@@ -11,15 +11,19 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsRasterLayer,
 )
 from qgis.PyQt.QtGui import QIcon
 
+from .. import interrupted
 from ..environment import PLUGIN_FOLDER, EngineMissingError, find_interpreter, resource
 from ..layers import with_absolute_paths
 from ..translate import tr
+
+ASK = "ask"
 
 
 class TranslationAlgorithm(QgsProcessingAlgorithm):
@@ -31,6 +35,7 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
     SAMPLES = "SAMPLES"
     DEVICE = "DEVICE"
     CREATION_OPTIONS = "CREATION_OPTIONS"
+    RESUME = "RESUME"
     OUTPUT = "OUTPUT"
     UNCERTAINTY = "UNCERTAINTY"
     USED_MODEL = "USED_MODEL"
@@ -121,23 +126,34 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(
                 tr("UNCERTAINTY compares samples, and SAMPLES is 1; set SAMPLES to 2 or more.")
             )
+        self._check_interrupted(parameters, context)
         self._check_engine()
 
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         self._check_engine()
+        self._job = self.job(parameters, context)
+        return True
+
+    def job(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """The engine's job for these parameters, but for the files it writes.
+
+        Raises:
+            QgsProcessingException: An input cannot be used.
+        """
         inputs = self.inputs(parameters, context)
-        self._job = {
+        resume = self.parameterAsEnumString(parameters, self.RESUME, context)
+        return {
             "model": self._model(parameters, context),
             "inputs": inputs,
             "seed": self.parameterAsInt(parameters, self.SEED, context),
             "samples": self.parameterAsInt(parameters, self.SAMPLES, context),
             "device": self.parameterAsEnumString(parameters, self.DEVICE, context),
             "creation_options": self._creation_options(parameters, context),
+            **({} if resume == ASK else {"resume": resume}),
             **self._extent(parameters, next(iter(inputs)).upper(), context),
         }
-        return True
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -170,6 +186,19 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             style_when_loaded(context, output, DisplayStretch(*display))
         if uncertainty:
             style_when_loaded(context, uncertainty, SpreadRamp())
+
+    def _check_interrupted(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Offers what an interrupted run has left, before anything runs."""
+        if self.parameterAsEnumString(parameters, self.RESUME, context) != ASK:
+            return
+        earlier = interrupted.find(_chosen_file(parameters.get(self.OUTPUT), context))
+        if earlier is not None:
+            raise QgsProcessingException(
+                tr(
+                    "{output} holds an interrupted run, {done} of {total} parts done; set RESUME "
+                    "(Interrupted earlier run) to continue or to restart."
+                ).format(**earlier._asdict())
+            )
 
     def _check_engine(self) -> None:
         # qgis_process of QGIS 3.22 never asks ``canExecute``.
@@ -224,3 +253,10 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         if box.isNull():
             return {}
         return {"extent": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]}
+
+
+def _chosen_file(value: Any, context: QgsProcessingContext) -> str:
+    """The file that a destination parameter names; of a temporary one just ``TEMPORARY_OUTPUT``."""
+    if isinstance(value, QgsProcessingOutputLayerDefinition):
+        value, _ = value.sink.valueAsString(context.expressionContext())
+    return str(value or "")

@@ -84,6 +84,7 @@ class MaskToImage(TranslationAlgorithm):
         self.addParameter(factory.samples())
         self.addParameter(factory.device())
         self.addParameter(factory.creation_options())
+        self.addParameter(factory.resume())
         self.addParameter(
             factory.output(
                 tr("Image (synthetic)"),

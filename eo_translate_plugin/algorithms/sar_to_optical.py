@@ -65,6 +65,7 @@ class SarToOptical(TranslationAlgorithm):
         self.addParameter(factory.device())
         self._add_advanced()
         self.addParameter(factory.creation_options())
+        self.addParameter(factory.resume())
         self.addParameter(
             factory.output(
                 tr("Optical image (synthetic)"),

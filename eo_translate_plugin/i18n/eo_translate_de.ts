@@ -136,6 +136,10 @@
       <translation>In Gebrauch</translation>
     </message>
     <message>
+      <source>Interrupted earlier run</source>
+      <translation>Unterbrochener früherer Lauf</translation>
+    </message>
+    <message>
       <source>LEGEND is custom, so MAPPING must say what the values mean, as in 1=water;2=trees.</source>
       <translation>LEGEND ist custom, also muss MAPPING sagen, was die Werte bedeuten, etwa 1=water;2=trees.</translation>
     </message>
@@ -170,6 +174,14 @@
     <message>
       <source>No Python {oldest} or newer that can make environments was found (tried {tried}); install one, on Debian and Ubuntu with 'apt install python3-venv', and press Create again.</source>
       <translation>Es wurde kein Python {oldest} oder neuer gefunden, das Umgebungen anlegen kann (versucht: {tried}); eines installieren, unter Debian und Ubuntu mit 'apt install python3-venv', und noch einmal anlegen.</translation>
+    </message>
+    <message>
+      <source>Nothing was written.</source>
+      <translation>Es wurde nichts geschrieben.</translation>
+    </message>
+    <message>
+      <source>Nothing was written; run it again.</source>
+      <translation>Es wurde nichts geschrieben; erneut ausführen.</translation>
     </message>
     <message>
       <source>One band of class values, or three bands of class colours. The output lies on exactly this raster's grid.</source>
@@ -324,6 +336,10 @@
       <translation>Was die Werte der Maske bedeuten. model: sie sind die Klassennummern des Modells, ab 0; custom: MAPPING sagt es.</translation>
     </message>
     <message>
+      <source>Where an earlier run to the same output was interrupted, its finished parts are kept beside it. ask: stop and say so; continue: go on from there, and keep the finished parts when cancelled; restart: remove them and start over.</source>
+      <translation>Wurde ein früherer Lauf mit derselben Ausgabe unterbrochen, so liegen seine fertigen Teile daneben. ask: anhalten und es sagen; continue: dort weitermachen und fertige Teile auch beim Abbrechen behalten; restart: sie entfernen und von vorn beginnen.</translation>
+    </message>
+    <message>
       <source>auto takes an NVIDIA graphics card where it works and says so; cpu; cuda (an error without one).</source>
       <translation>auto nimmt eine NVIDIA-Grafikkarte, wenn sie geht, und sagt es; cpu; cuda (Fehler, wenn es keine gibt).</translation>
     </message>
@@ -356,8 +372,16 @@
       <translation>{algorithm} hat keinen Parameter {key}; {hint}</translation>
     </message>
     <message>
+      <source>{done} of {total} parts are done and kept; run it again with RESUME (Interrupted earlier run) set to continue.</source>
+      <translation>{done} von {total} Teilen sind fertig und bleiben erhalten; erneut ausführen mit RESUME (Unterbrochener früherer Lauf) auf continue.</translation>
+    </message>
+    <message>
       <source>{folder} (not there yet)</source>
       <translation>{folder} (noch nicht da)</translation>
+    </message>
+    <message>
+      <source>{output} holds an interrupted run, {done} of {total} parts done; set RESUME (Interrupted earlier run) to continue or to restart.</source>
+      <translation>{output} enthält einen unterbrochenen Lauf, {done} von {total} Teilen sind fertig; RESUME (Unterbrochener früherer Lauf) auf continue oder auf restart setzen.</translation>
     </message>
   </context>
 </TS>

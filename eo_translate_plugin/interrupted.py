@@ -1,0 +1,56 @@
+"""Interrupted runs: what the engine's journal beside an output says; standard library only.
+
+An interrupted run keeps ``OUTPUT.part`` and ``OUTPUT.part.jsonl``: a head with the number of parts, then a
+line for each finished one (docs/contracts.md).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# No line of the engine is longer; a foreign file of that name must not fill the memory.
+_MAX_LINE_BYTES = 1_000_000
+
+
+class Interrupted(NamedTuple):
+    """How far an earlier run got.
+
+    Attributes:
+        output: The file that it was to write.
+        done, total: Parts, 0 < done <= total.
+    """
+
+    output: str
+    done: int
+    total: int
+
+
+def find(output: str) -> Interrupted | None:
+    """The interrupted run beside an output; None where there is none, or nothing of it is finished."""
+    try:
+        with Path(f"{output}.part.jsonl").open("rb") as journal:
+            total = _count(_parse(journal.readline(_MAX_LINE_BYTES)).get("chunks"))
+            done = {_count(_parse(line).get("chunk")) for line in _lines(journal)}
+    except (OSError, ValueError):
+        return None
+    finished = len({chunk for chunk in done if 0 <= chunk < total})
+    return Interrupted(output, finished, total) if finished else None
+
+
+def _lines(journal: Any) -> Any:
+    return iter(lambda: journal.readline(_MAX_LINE_BYTES), b"")
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A line as an object; empty where it is torn or something else."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
