@@ -140,7 +140,7 @@ def test_the_lattice_comes_from_the_provenance(tmp_path):
 
 @pytest.mark.parametrize("factor", [1, 2])
 def test_lines_are_the_edges_of_the_planned_windows(factor):
-
+    tag = json.dumps({**LATTICE, "world_origin_px": [-500, 77], "scale_factor": factor})
     found = lines.of_tag(tag)
     windows = lattice_windows(Box(0, 0, 700, 700), 256, 192, (-500, 77))
     for axis, edges in (
