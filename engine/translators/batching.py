@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError, OutOfMemoryError
 from engine.models.item import ModelItem
+
+if TYPE_CHECKING:
+    from engine.translators.base import Translator
 
 # Beyond this many pixels at once a GPU is busy anyhow, and a cancel would wait for the batch to end.
 _BATCH_PIXELS = 8 << 20
@@ -44,6 +50,25 @@ def fitting_batch(window_px: int, window_bytes: int, free_bytes: int) -> int:
     )
     # A power of two changes seldom when a little more or less memory is free; so do the result's last bits.
     return 1 << max(0, largest.bit_length() - 1)
+
+
+def measured_batch(item: ModelItem, translator: Translator, free_bytes: Callable[[], int]) -> int:
+    """How many windows a device has room for, from what one window of zeros takes.
+
+    Args:
+        item: The model.
+        translator: Of this model, not used yet, with a batch of 1.
+        free_bytes: Memory of the device that nothing uses, now.
+    """
+    side, before = item.tiling.window_px, free_bytes()
+    channels = {entry.tensor: entry.channels for entry in item.inputs}
+    if item.noise:
+        channels[item.noise.tensor] = len(item.noise.cells_px)
+    try:
+        translator.translate({name: np.zeros((1, c, side, side), np.float32) for name, c in channels.items()})
+        return fitting_batch(side, before - free_bytes(), before)
+    except OutOfMemoryError:
+        return 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,10 +9,21 @@ from numpy.typing import NDArray
 from engine.errors import CancelledError, DeviceError, ModelError
 from engine.models.item import ModelItem
 from engine.models.onnx_graph import external_files, tensors
-from engine.translators.batching import check_precision, is_out_of_memory, out_of_memory, padded
+from engine.translators.batching import (
+    check_precision,
+    is_out_of_memory,
+    measured_batch,
+    out_of_memory,
+    padded,
+)
+from engine.translators.bound import Bound, Feed
+from engine.translators.cuda_memory import free_bytes
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_GRAPHS = "enable_cuda_graph"
+Providers = list[tuple[str, dict[str, str]]]
+_CPU_ONLY: list[Providers] = [[(_CPU, {})]]
 
 
 class FeedForward:
@@ -23,48 +34,76 @@ class FeedForward:
     matrix products that are cut by window size and thread number, so that last bits can differ;
     ``fixed_window`` in the item rules that out.
 
+    On CUDA two threads may translate at once: one's copies then overlap with the other's run.
+
     Attributes:
         device, batch: See ``Translator``.
+        fixed_batch: The only batch that the graph takes; None: any.
     """
 
-    def __init__(self, item: ModelItem, session: onnxruntime.InferenceSession) -> None:
+    def __init__(
+        self, item: ModelItem, session: onnxruntime.InferenceSession, bound: Bound | None = None
+    ) -> None:
+        """``bound``: runs the session in buffers on its device; None: onnxruntime copies as it sees fit."""
         self.item = item
         self.device = "cuda" if session.get_providers()[0] == _CUDA else "cpu"
-        self._session = session
-        self._options = onnxruntime.RunOptions()
-        fed, _ = tensors(session)
-        self._dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in fed}
+        self._session, self._bound = session, bound
+        self._running: set[onnxruntime.RunOptions] = set()
+        fed, given = tensors(session)
+        self._dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in fed + given}
         self._channels_last = {entry.tensor for entry in item.inputs if entry.layout == "NHWC"}
-        self._fixed_batch = fed[0].shape[0] if fed[0].shape else None
-        self.batch = self._fixed_batch or 1
+        self.fixed_batch = fed[0].shape[0] if fed[0].shape else None
+        self.batch = self.fixed_batch or 1
 
     def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """See ``Translator.translate``."""
         shape = next(iter(tensors.values())).shape
-        self._options = onnxruntime.RunOptions()
+        options = onnxruntime.RunOptions()
+        self._running.add(options)
         try:
             feed = {name: self._fed(name, padded(array, self.batch)) for name, array in tensors.items()}
-            (result,) = self._session.run([self.item.output.tensor], feed, self._options)
+            result = self._run(feed, shape, options)
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise self._explained(error, shape) from None
+            raise self._explained(error, shape, options.terminate) from None
+        finally:
+            self._running.discard(options)
         if self.item.output.layout == "NHWC":
             result = result.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(result[: shape[0]], dtype=np.float32)
 
     def shrink(self) -> bool:
         """See ``Translator.shrink``."""
-        if self._fixed_batch or self.batch == 1:
+        if self.fixed_batch or self.batch == 1:
             return False
-        self.batch //= 2
+        self.resize(self.batch // 2)
         return True
+
+    def resize(self, batch: int) -> None:
+        """Sets the batch, and frees what was made for another one."""
+        self.batch = batch
+        if self._bound:
+            self._bound.forget()
 
     def terminate(self) -> None:
         """See ``Translator.terminate``."""
-        self._options.terminate = True
+        for options in list(self._running):
+            options.terminate = True
 
     def close(self) -> None:
         """See ``Translator.close``."""
-        del self._session
+        del self._session, self._bound
+
+    def _run(
+        self, feed: Feed, shape: tuple[int, ...], options: onnxruntime.RunOptions
+    ) -> NDArray[np.generic]:
+        output = self.item.output
+        if self._bound is None:
+            return self._session.run([output.tensor], feed, options)[0]
+        size = tuple(side * output.scale_factor for side in shape[2:])
+        bands = (len(output.bands),)
+        given = (*size, *bands) if output.layout == "NHWC" else (*bands, *size)
+        batch = max(shape[0], self.batch)
+        return self._bound.run(feed, (batch, *given), self._dtypes[output.tensor], options)
 
     def _fed(self, name: str, array: NDArray[np.float32]) -> NDArray[np.generic]:
         if name in self._channels_last:
@@ -75,8 +114,8 @@ class FeedForward:
             array = np.clip(np.rint(array), limits.min, limits.max)
         return np.ascontiguousarray(array, dtype=dtype)
 
-    def _explained(self, error: Exception, shape: tuple[int, ...]) -> Exception:
-        if self._options.terminate:
+    def _explained(self, error: Exception, shape: tuple[int, ...], terminated: bool) -> Exception:
+        if terminated:
             return CancelledError("The run was cancelled.")
         if is_out_of_memory(error):
             return out_of_memory(self.item, self.device, shape)
@@ -119,14 +158,26 @@ def open(
             "model again."
         )
     _check_device(device)
-    session = _session(item, _providers(device, profile), threads, profile)
-    if device == "cuda" and session.get_providers()[0] != _CUDA:
+    if device == "cpu" or _CUDA not in onnxruntime.get_available_providers():
+        return FeedForward(item, _session(item, _CPU_ONLY, threads))
+    session = _session(item, _cuda_choices(profile), threads)
+    if session.get_providers()[0] == _CUDA:
+        return _on_cuda(item, session)
+    if device == "cuda":
         raise DeviceError(
             "The device cuda was asked for, but onnxruntime could not start it (driver, CUDA or cuDNN "
             "libraries missing); run on "
             "the CPU, or mend the CUDA installation."
         )
-    return FeedForward(item, session)
+    return FeedForward(item, _session(item, _CPU_ONLY, threads))
+
+
+def _on_cuda(item: ModelItem, session: onnxruntime.InferenceSession) -> FeedForward:
+    graphs = session.get_provider_options()[_CUDA].get(_GRAPHS) == "1"
+    translator = FeedForward(item, session, Bound(session, item.output.tensor, "cuda", graphs))
+    if translator.fixed_batch is None:
+        translator.resize(measured_batch(item, translator, free_bytes))
+    return translator
 
 
 def _check_device(device: str) -> None:
@@ -138,41 +189,38 @@ def _check_device(device: str) -> None:
         )
 
 
-def _providers(device: str, profile: str) -> list[tuple[str, dict[str, str]]]:
-    if device == "cpu" or _CUDA not in onnxruntime.get_available_providers():
-        return [(_CPU, {})]
-    return [(_CUDA, cuda_options(profile)), (_CPU, {})]
-
-
-def cuda_options(profile: str) -> dict[str, str]:
-    """Onnxruntime's CUDA options of a profile."""
+def _cuda_choices(profile: str) -> list[Providers]:
+    """What is tried in turn: recorded graphs need every operator of the model on the device."""
     fast = profile == "fast"
-    return {
+    options = {
         # TF32 and algorithms chosen by measuring would make the same job give other pixels from run to run.
         "use_tf32": str(int(fast)),
         "cudnn_conv_algo_search": "EXHAUSTIVE" if fast else "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
     }
+    choices = [options | {_GRAPHS: "1"}, options] if fast else [options]
+    return [[(_CUDA, choice), (_CPU, {})] for choice in choices]
 
 
-def _session(
-    item: ModelItem, providers: list[tuple[str, dict[str, str]]], threads: int | None, profile: str
-) -> onnxruntime.InferenceSession:
+def _session(item: ModelItem, choices: list[Providers], threads: int | None) -> onnxruntime.InferenceSession:
+    """Opens the weights with the first choice of providers that takes them."""
+    on_cpu = choices == _CPU_ONLY
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = profile == "deterministic" or providers[0][0] == _CPU
-    # Planning memory for a whole run ahead holds twice as much of it on the CPU, and is no faster there.
-    options.enable_mem_pattern = providers[0][0] != _CPU
+    options.use_deterministic_compute = on_cpu or choices[0][0][1]["use_tf32"] == "0"
+    # Planning the memory of a whole run ahead takes up to twice as much of it on the CPU.
+    options.enable_mem_pattern = not on_cpu
     if threads:
         options.intra_op_num_threads = threads
-    if providers[0][0] == _CUDA and hasattr(onnxruntime, "preload_dlls"):
+    if not on_cpu and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
-    try:
-        return onnxruntime.InferenceSession(str(item.weights_path), options, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); "
-            "install the model again."
-        ) from None
+    for providers in choices:
+        try:
+            return onnxruntime.InferenceSession(str(item.weights_path), options, providers=providers)
+        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+            reason = " ".join(str(error).split())[:200]
+    raise ModelError(
+        f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); "
+        "install the model again."
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,13 @@ from numpy.typing import NDArray
 
 from engine.errors import CancelledError, DeviceError, MissingPackageError, ModelError
 from engine.models.item import ModelItem
-from engine.translators.batching import check_precision, is_out_of_memory, out_of_memory, padded
+from engine.translators.batching import (
+    check_precision,
+    is_out_of_memory,
+    measured_batch,
+    out_of_memory,
+    padded,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +54,8 @@ class TorchTranslator:
             torch.channels_last if profile == "fast" and device == "cuda" else torch.contiguous_format
         )
         self._network = network.to(device=device, dtype=self._dtype, memory_format=self._layout)
+        self._profile = profile
+        self._copies = torch.cuda.Stream() if device == "cuda" else None
         self._finish = _FINISH[item.network]
         self._terminated = False
         for module in self._network.modules():
@@ -68,17 +78,33 @@ class TorchTranslator:
         if self.batch == 1:
             return False
         self.batch //= 2
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
         return True
 
     def _evaluated(self, arguments: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         import torch
 
-        with torch.inference_mode():
-            fed = [
-                torch.from_numpy(a).to(device=self.device, dtype=self._dtype, memory_format=self._layout)
-                for a in arguments
-            ]
-            return self._finish(self._network(*fed).float()).cpu().numpy()
+        upload = self._from_pinned if self.device == "cuda" else torch.from_numpy
+        with torch.inference_mode(), _arithmetic(self._profile):
+            fed = [upload(array).to(dtype=self._dtype, memory_format=self._layout) for array in arguments]
+            # Small dtypes are copied as they are, and widened here.
+            result = self._finish(self._network(*fed).float()).to("cpu", non_blocking=True)
+            if self.device == "cuda":
+                torch.cuda.current_stream().synchronize()
+        return result.numpy().astype(np.float32)
+
+    def _from_pinned(self, array: NDArray[np.float32]) -> torch.Tensor:
+        """Copied on a stream of its own, so that another thread's windows can run meanwhile."""
+        import torch
+
+        with torch.cuda.stream(self._copies):
+            there = torch.from_numpy(array).pin_memory().to("cuda", non_blocking=True)
+        torch.cuda.current_stream().wait_stream(self._copies)
+        there.record_stream(torch.cuda.current_stream())
+        return there
 
     def terminate(self) -> None:
         """Ends a running ``translate`` at its next layer; may be called from any thread."""
@@ -116,6 +142,8 @@ def open(
         InputError: The model does not allow the precision.
     """
     check_precision(item, precision)
+    # cuBLAS gives the same bits from run to run only with a workspace of a fixed size, set before it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     network = load_network(item)
     import torch
 
@@ -126,18 +154,28 @@ def open(
             "The device cuda was asked for and torch finds none; run on the CPU, or install torch for CUDA."
         )
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    _set_profile(profile)
-    return TorchTranslator(item, network, chosen, precision, profile)
+    translator = TorchTranslator(item, network, chosen, precision, profile)
+    if chosen == "cuda":
+        translator.batch = measured_batch(item, translator, lambda: torch.cuda.mem_get_info()[0])
+    return translator
 
 
-def _set_profile(profile: str) -> None:
+@contextlib.contextmanager
+def _arithmetic(profile: str) -> Iterator[None]:
+    """Torch's settings for a profile; they belong to the process, so they are put back."""
     import torch
 
-    fast = profile == "fast"
+    fast, matmul = profile == "fast", torch.backends.cuda.matmul
+    before = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
     # TF32 would make the same job give other pixels on another GPU, and measured algorithms from run to run.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = fast
-    torch.backends.cudnn.benchmark = fast
-    torch.use_deterministic_algorithms(not fast)
+    with torch.backends.cudnn.flags(benchmark=fast, deterministic=not fast, allow_tf32=fast):
+        try:
+            matmul.allow_tf32 = fast
+            torch.use_deterministic_algorithms(not fast)
+            yield
+        finally:
+            matmul.allow_tf32 = before[0]
+            torch.use_deterministic_algorithms(before[1])
 
 
 def load_network(item: ModelItem) -> torch.nn.Module:
@@ -173,7 +211,7 @@ def _aras400k(tensors: dict[str, torch.Tensor], where: str) -> torch.nn.Module:
 def _display_values(image: torch.Tensor) -> torch.Tensor:
     from engine.networks.aras400k import to_uint8
 
-    return to_uint8(image).float()
+    return to_uint8(image)
 
 
 _BUILDERS: dict[str | None, Callable[..., Any]] = {"aras400k-spade": _aras400k}
