@@ -240,7 +240,7 @@ class Source:
         if isinstance(dataset, WarpedVRT):
             return valid  # the warp has turned everything invalid into NaN
         if self.spec.nodata is not None:
-            return valid & (values != np.array(self.spec.nodata).astype(values.dtype))
+            return valid & (values != self.spec.nodata)  # no cast: -9999 would become a byte of 241
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
         if any(MaskFlags.all_valid not in flag for flag in flags):
             valid &= dataset.read_masks(self.bands, **where) > 0

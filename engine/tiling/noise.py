@@ -36,18 +36,11 @@ def gaussian(
         (height, width) float32.
     """
     if cell > 1:
-        rows = np.arange(row0, row0 + height) // cell
-        cols = np.arange(col0, col0 + width) // cell
-        coarse = gaussian(
-            seed,
-            sample,
-            channel,
-            int(rows[0]),
-            int(cols[0]),
-            int(rows[-1] - rows[0]) + 1,
-            int(cols[-1] - cols[0]) + 1,
-        )
-        return coarse[np.ix_(rows - rows[0], cols - cols[0])]
+        # Cells are counted from the window's first: world pixels may lie beyond 64 bits.
+        (top, above), (left, before) = divmod(row0, cell), divmod(col0, cell)
+        rows, cols = (above + np.arange(height)) // cell, (before + np.arange(width)) // cell
+        coarse = gaussian(seed, sample, channel, top, left, int(rows[-1]) + 1, int(cols[-1]) + 1)
+        return coarse[np.ix_(rows, cols)]
     out = np.empty((height, width), dtype=np.float32)
     for by in range(row0 // BLOCK_PX, (row0 + height - 1) // BLOCK_PX + 1):
         for bx in range(col0 // BLOCK_PX, (col0 + width - 1) // BLOCK_PX + 1):

@@ -17,6 +17,7 @@ places = st.one_of(
     st.integers(-700, 700),
     st.builds(lambda k, d: k * BLOCK_PX + d, st.integers(-(2**40), 2**40), st.integers(-3, 3)),
     st.integers(-(2**62), 2**62),
+    st.integers(-(10**22), 10**22),
 )
 origins = st.tuples(places, places)
 boxes = st.builds(Box, st.integers(-99, 99), st.integers(-99, 99), st.integers(1, 90), st.integers(1, 90))
