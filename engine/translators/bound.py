@@ -31,12 +31,15 @@ class Bound:
         device: onnxruntime's name of the device: ``cpu``, ``cuda``.
         graphs: The session was made for CUDA graphs. Then the first shape, which most windows of a job share,
             is recorded once and replayed; other shapes run as usual.
+
+    Attributes:
+        graphs: Whether new buffers get a recorded graph.
     """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, output: str, device: str, graphs: bool = False
     ) -> None:
-        self._session, self._output, self._device, self._graphs = session, output, device, graphs
+        self._session, self._output, self._device, self.graphs = session, output, device, graphs
         self._rings: OrderedDict[tuple[int, ...], _Ring] = OrderedDict()
         self._graph_shape: tuple[int, ...] | None = None
         self._graph_ids = itertools.count(1)
@@ -68,8 +71,7 @@ class Bound:
             buffers = ring.free.pop() if ring.free else self._buffers(feed, shape, dtype)
             try:
                 buffers.fill(feed)
-                if self._graphs:
-                    options.add_run_config_entry(_GRAPH_ID, buffers.graph)
+                options.add_run_config_entry(_GRAPH_ID, buffers.graph)
                 with self._running:
                     self._session.run_with_iobinding(buffers.binding, options)
                 # On the CPU numpy() is a view of the buffer, which the next run overwrites.
@@ -94,7 +96,7 @@ class Bound:
 
     def _buffers(self, feed: Feed, shape: tuple[int, ...], dtype: np.dtype) -> _Buffers:
         # A graph is recorded with the addresses of its buffers, so each set of them has its own.
-        graph = str(next(self._graph_ids)) if self._graphs and shape == self._graph_shape else _NO_GRAPH
+        graph = str(next(self._graph_ids)) if self.graphs and shape == self._graph_shape else _NO_GRAPH
         return _Buffers(self._session, self._output, self._device, feed, (shape, dtype), graph)
 
 

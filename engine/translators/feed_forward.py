@@ -39,15 +39,15 @@ class FeedForward:
     Attributes:
         device, batch: See ``Translator``.
         fixed_batch: The only batch that the graph takes; None: any.
+        bound: Runs the session in buffers on its device; None: onnxruntime copies as it sees fit.
     """
 
     def __init__(
         self, item: ModelItem, session: onnxruntime.InferenceSession, bound: Bound | None = None
     ) -> None:
-        """``bound``: runs the session in buffers on its device; None: onnxruntime copies as it sees fit."""
         self.item = item
         self.device = "cuda" if session.get_providers()[0] == _CUDA else "cpu"
-        self._session, self._bound = session, bound
+        self._session, self.bound = session, bound
         self._running: set[onnxruntime.RunOptions] = set()
         fed, given = tensors(session)
         self._dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in fed + given}
@@ -81,8 +81,8 @@ class FeedForward:
     def resize(self, batch: int) -> None:
         """Sets the batch, and frees what was made for another one."""
         self.batch = batch
-        if self._bound:
-            self._bound.forget()
+        if self.bound:
+            self.bound.forget()
 
     def terminate(self) -> None:
         """See ``Translator.terminate``."""
@@ -91,19 +91,19 @@ class FeedForward:
 
     def close(self) -> None:
         """See ``Translator.close``."""
-        del self._session, self._bound
+        del self._session, self.bound
 
     def _run(
         self, feed: Feed, shape: tuple[int, ...], options: onnxruntime.RunOptions
     ) -> NDArray[np.generic]:
         output = self.item.output
-        if self._bound is None:
+        if self.bound is None:
             return self._session.run([output.tensor], feed, options)[0]
         size = tuple(side * output.scale_factor for side in shape[2:])
         bands = (len(output.bands),)
         given = (*size, *bands) if output.layout == "NHWC" else (*bands, *size)
         batch = max(shape[0], self.batch)
-        return self._bound.run(feed, (batch, *given), self._dtypes[output.tensor], options)
+        return self.bound.run(feed, (batch, *given), self._dtypes[output.tensor], options)
 
     def _fed(self, name: str, array: NDArray[np.float32]) -> NDArray[np.generic]:
         if name in self._channels_last:
