@@ -31,6 +31,8 @@ app.add_typer(cli_models.app, name="models")
 cli_tools.register(app)
 
 _POLL_S = 0.2
+# Options that say how a job is carried out, not what it is.
+_BESIDE_A_FILE = frozenset(["job_file", "as_json", "resume", "restart", "scheduler", "local_cluster"])
 _EXAMPLES = {
     "--bands": "sar=1,2",
     "--units": "sar=db",
@@ -116,9 +118,29 @@ def run(
             "logs them.",
         ),
     ] = None,
-    output_format: Annotated[str, typer.Option("--format", help="gtiff or cog.")] = "gtiff",
+    output_format: Annotated[
+        str, typer.Option("--format", help="gtiff, cog, or vrt: a folder of GeoTIFFs and what joins them.")
+    ] = "gtiff",
     creation_options: Annotated[
         list[str] | None, typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="deterministic, or fast: pixels may then differ in the last bits.")
+    ] = "deterministic",
+    chunk_px: Annotated[
+        int | None, typer.Option("--chunk", metavar="PX", help="Side of the squares that work is done in.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, and keep this one if it is.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Remove what an interrupted run has left, and start over.")
+    ] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler to run on, as tcp://host:8786.")
+    ] = None,
+    local_cluster: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Run on N Dask workers on this machine.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -135,11 +157,15 @@ def run(
         "samples": samples,
         "device": device.casefold(),
         "threads": threads,
+        "profile": profile.casefold(),
+        "chunk_px": chunk_px,
         "format": output_format.casefold(),
         "creation_options": _pairs(creation_options, "--co"),
         "inputs": _inputs(inputs, bands, units, legend, nodata, statistics),
     }
-    result = _run_interruptibly(_job(context, job_file, given))
+    job = _job(context, job_file, given).model_copy(update=_resume(resume, restart))
+    with _where(scheduler, local_cluster) as where:
+        result = _run_interruptibly(job, where)
     _print_result(result, as_json)
 
 
@@ -199,9 +225,10 @@ def _job(context: typer.Context, job_file: Path | None, given: dict[str, Any]) -
 def _refuse_options_beside_file(context: typer.Context, job_file: Path) -> None:
     for name in context.params:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and name not in {"job_file", "as_json"}:
+        if source is not None and source.name == "COMMANDLINE" and name not in _BESIDE_A_FILE:
             raise InputError(
-                f"The job file {job_file} says everything; give no other option beside it than --json."
+                f"The job file {job_file} says everything; give no other option beside it than --json, "
+                "--resume, --restart, --scheduler and --local-cluster."
             )
 
 
@@ -295,7 +322,27 @@ def _extent(text: str | None) -> tuple[float, ...] | None:
     return numbers
 
 
-def _run_interruptibly(job: Job) -> RunResult:
+def _resume(resume: bool, restart: bool) -> dict[str, str]:
+    if resume and restart:
+        raise InputError("The options --resume and --restart exclude each other; give one of them.")
+    return {"resume": "continue"} if resume else {"resume": "restart"} if restart else {}
+
+
+@contextmanager
+def _where(scheduler: str | None, workers: int | None) -> Iterator[dict[str, Any]]:
+    """What runs the chunks, as an argument of ``engine.job.run``; none for this process."""
+    if scheduler is None and workers is None:
+        yield {}
+        return
+    if scheduler is not None and workers is not None:
+        raise InputError("The options --scheduler and --local-cluster exclude each other; give one of them.")
+    from engine import cluster
+
+    with cluster.connected(scheduler, workers) as open_runner:
+        yield {"open_runner": open_runner}
+
+
+def _run_interruptibly(job: Job, where: dict[str, Any]) -> RunResult:
     """Runs in a second thread, so that Ctrl-C is seen while the network works."""
     from concurrent.futures import ThreadPoolExecutor
     from concurrent.futures import TimeoutError as NotYet
@@ -309,7 +356,7 @@ def _run_interruptibly(job: Job) -> RunResult:
         _signals(cancelled),
         ThreadPoolExecutor(1) as pool,
     ):
-        running = pool.submit(engine_job.run, job, on_progress, cancelled.is_set, log)
+        running = pool.submit(engine_job.run, job, on_progress, cancelled.is_set, log, **where)
         while True:
             try:
                 return running.result(timeout=_POLL_S)

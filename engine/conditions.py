@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,9 @@ class Condition(Protocol):
     def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """(C, H, W) float32 and the (H, W) bool validity that decides about the output, or None."""
 
+    def on(self, twins: dict[int, Source]) -> Condition:
+        """The same condition on other handles of its rasters: ``id`` of the source -> its twin."""
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -36,6 +39,10 @@ class Absent:
     def read(self, box: Box) -> tuple[NDArray[np.float32], None]:
         """Zeros."""
         return np.zeros((self.channels, box.height, box.width), dtype=np.float32), None
+
+    def on(self, twins: dict[int, Source]) -> Absent:
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,10 @@ class Continuous:
         deciding = [i for i, place in enumerate(places) if self.entry.bands[place].required]
         return tensor, valid[deciding].all(axis=0)
 
+    def on(self, twins: dict[int, Source]) -> Continuous:
+        """See ``Condition.on``."""
+        return replace(self, source=twins[id(self.source)])
+
     def _normalised(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         rule, places = self.entry.normalisation, list(self.places)
         if isinstance(rule, Scene):
@@ -108,6 +119,10 @@ class Stacked:
         deciding = [decision for decision in decisions if decision is not None]
         return np.add.reduce(tensors), np.logical_and.reduce(deciding) if deciding else None
 
+    def on(self, twins: dict[int, Source]) -> Stacked:
+        """See ``Condition.on``."""
+        return Stacked(tuple(part.on(twins) for part in self.parts))
+
 
 @dataclass(frozen=True)
 class OneHot:
@@ -124,6 +139,10 @@ class OneHot:
         index[~valid] = legends.NODATA
         planes = index == np.arange(self.entry.channels, dtype=np.uint8)[:, None, None]
         return planes.astype(np.float32), index != legends.NODATA if self.entry.required else None
+
+    def on(self, twins: dict[int, Source]) -> OneHot:
+        """See ``Condition.on``."""
+        return replace(self, source=twins[id(self.source)])
 
     def check_classes(self, box: Box, check: Callable[[], None]) -> None:
         """Looks at every pixel that will be used.

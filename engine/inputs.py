@@ -68,6 +68,7 @@ class Inputs:
     conditions: dict[str, Condition]
     statistics: dict[str, dict[str, Statistics]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    twins: list[Inputs] = field(default_factory=list)
 
     def read(self, box: Box) -> Context:
         """The model's inputs over a box of the layer, which may reach beyond its border."""
@@ -79,8 +80,18 @@ class Inputs:
                 valid &= decides
         return Context(box, tensors, valid)
 
+    def twin(self) -> Inputs:
+        """The same inputs for another thread; closed with these."""
+        pairs = {id(source): source.twin() for source in self.sources}
+        conditions = {name: condition.on(pairs) for name, condition in self.conditions.items()}
+        twin = Inputs(self.layer, self.box, list(pairs.values()), conditions, self.statistics, self.units)
+        self.twins.append(twin)
+        return twin
+
     def close(self) -> None:
         """Closes all files."""
+        for twin in self.twins:
+            twin.close()
         for source in self.sources:
             source.close()
 

@@ -9,13 +9,15 @@ from engine.diagnostics import versions
 from engine.errors import InputError
 from engine.inputs import Inputs
 from engine.models.item import ModelItem
+from engine.raster.encode import TAG_DOMAIN
 from engine.raster.source import gdal_environment, open_raster
 from engine.raster.statistics import Statistics
-from engine.raster.writer import TAG_DOMAIN
-from engine.spec import Job
+from engine.spec import HANDLING, Job
 
 
-def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> dict[str, dict[str, str]]:
+def provenance_tags(
+    job: Job, item: ModelItem, inputs: Inputs, device: str, chunk_px: int
+) -> dict[str, dict[str, str]]:
     """Tags by domain; the default domain says what any GIS shows, ours everything that a rerun needs."""
     given = ", ".join(job.inputs)
     noise = {"seed": job.seed, "samples": job.samples} if item.noise else {"samples": job.samples}
@@ -27,11 +29,16 @@ def provenance_tags(job: Job, item: ModelItem, inputs: Inputs, device: str) -> d
         "SEED": str(job.seed),
         "SAMPLES": str(job.samples),
         "DEVICE": device,
-        "JOB": job.model_dump_json(exclude_defaults=True),
+        "JOB": job.model_dump_json(exclude_defaults=True, exclude=HANDLING),
         "STATISTICS": json.dumps(inputs.statistics),
         "UNITS": json.dumps(inputs.units),
         "TILING": json.dumps(
-            {**item.tiling.model_dump(), "world_origin_px": inputs.layer.part(inputs.box).origin}
+            {
+                **item.tiling.model_dump(),
+                "world_origin_px": inputs.layer.part(inputs.box).origin,
+                "chunk_px": chunk_px,  # of the output, as the scale factor says
+                "scale_factor": item.output.scale_factor,
+            }
         ),
         "VERSIONS": json.dumps(versions()),
         "LIMITS": item.limits,

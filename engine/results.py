@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.schema import Output
-from engine.raster.writer import TAG_DOMAIN, Layout
+from engine.raster.encode import TAG_DOMAIN, Layout
 
 _DEFAULT_NODATA = {"uint8": 0.0, "uint16": 0.0, "int16": -32768.0, "float32": float("nan")}
 

@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# How a run is carried out; what it gives does not depend on these.
+HANDLING = frozenset(["threads", "resume"])
+
 Extent = tuple[float, float, float, float]
 
 
@@ -66,9 +69,16 @@ class Job(_Strict):
         steps, guidance, prompt: For families that have them; an error for those that do not.
         device: ``auto`` takes CUDA when it works and says which.
         precision: Arithmetic of the network.
-        format: Tiled GeoTIFF or Cloud Optimized GeoTIFF.
+        profile: ``deterministic``: the same job gives the same pixels on the same kind of device; ``fast``
+            lets the libraries choose algorithms by measuring them and round matrix products more coarsely.
+        format: Tiled GeoTIFF, Cloud Optimized GeoTIFF, or ``vrt``: a folder of GeoTIFFs, one a chunk, and a
+            file that joins them.
         creation_options: GDAL creation options, on top of ours.
         threads: CPU threads for the network; None: all cores.
+        chunk_px: Side of the squares (input px) in which the work is done and resumed; changes no pixel.
+            None: as many as make about 1024 output pixels.
+        resume: What to do with an interrupted run of this output: ``ask`` stops and says so, ``continue``
+            goes on from it and keeps what is finished when cancelled, ``restart`` removes it.
     """
 
     model: str
@@ -87,6 +97,9 @@ class Job(_Strict):
     prompt: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    format: Literal["gtiff", "cog"] = "gtiff"
+    profile: Literal["deterministic", "fast"] = "deterministic"
+    format: Literal["gtiff", "cog", "vrt"] = "gtiff"
     creation_options: dict[str, str] = {}
     threads: Annotated[int, Field(ge=1)] | None = None
+    chunk_px: Annotated[int, Field(ge=32, le=16384)] | None = None
+    resume: Literal["ask", "continue", "restart"] = "ask"

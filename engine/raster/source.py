@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -27,7 +28,7 @@ from engine.tiling.lattice import Box, split
 
 SAMPLE_PX = 1024
 # Bounded block cache, no requests over the network.
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 256 << 20, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 64 << 20, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
 _SHRINK = 1.5  # from this ratio of pixel sizes on, an average says more than the nearest four pixels
 # tolerance=0 makes rasterio 1.4 build a warper without a transformer; this is exact for all that matters.
 _WARP_TOLERANCE_PX = 1e-6
@@ -120,6 +121,22 @@ class Source:
         self.grid = Grid.of(dataset)
         self._aligned: DatasetReader | WarpedVRT = dataset
         self._layer = self.grid
+        self._classes = False
+        self._sample: Pixels | None = None
+
+    def twin(self) -> Source:
+        """The same raster opened once more, for another thread: GDAL's handles serve one at a time."""
+        dataset = DatasetReader(self.dataset.name, driver=self.dataset.driver)
+        twin = Source(self.modality, self.spec, dataset, self.bands, self.places)
+        twin.align(self._layer, self._classes)
+        return twin
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells whether the file is still the same, whatever its date: size and a hash of ``sample``."""
+        sample = self.sample()
+        digest = hashlib.sha256(np.ascontiguousarray(sample.values).data)
+        digest.update(np.packbits(sample.valid).data)
+        return {"size": [self.dataset.width, self.dataset.height], "sample_sha256": digest.hexdigest()}
 
     def close(self) -> None:
         """Closes the files."""
@@ -137,7 +154,7 @@ class Source:
         Returns:
             Whether pixels are resampled.
         """
-        self._layer = layer
+        self._layer, self._classes = layer, classes
         if self.grid.same_as(layer):
             return False
         shrinks = self._shrinks(layer)
@@ -182,6 +199,11 @@ class Source:
 
     def sample(self) -> Pixels:
         """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 nearest pixels."""
+        if self._sample is None:
+            self._sample = self._decimated()
+        return self._sample
+
+    def _decimated(self) -> Pixels:
         shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
         # Overviews are often smoothed: statistics must not depend on whether a file has them.
         with DatasetReader(self.dataset.name, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:

@@ -1,75 +1,61 @@
-"""Mosaics: one GeoTIFF, written block by block under another name, renamed when it is whole."""
+"""Mosaics: one GeoTIFF, filled chunk by chunk under another name, renamed when it is whole.
+
+``<name>.part`` starts with an empty GeoTIFF made by GDAL; each chunk is appended as the small GeoTIFF that it
+is. What has been appended is never touched again, so a kill at any moment leaves all finished chunks
+readable. At the end one directory is written that points at the chunks' blocks.
+"""
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
 import shutil
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
-from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import RasterioError
+from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from engine.errors import OutputError
-from engine.raster.grid import Grid
+from engine.raster.encode import BLOCK_PX, Encoder, gdal_errors_raised
+from engine.raster.tiff import Directory
 from engine.tiling.lattice import Box
 
-BLOCK_PX = 512
-TAG_DOMAIN = "EO_TRANSLATE"
-_SUFFIXES = (".tif", ".tiff")
 _SPARE_BYTES = 16 << 20
-_LOSSY = ("JPEG", "WEBP", "LERC", "JXL")
+_HEAD_BYTES = 16
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a file holds, beside its pixels.
+class Stored:
+    """Where a chunk lies in the file (bytes), and the SHA-256 of what was put there."""
 
-    Attributes:
-        dtype: Of every band.
-        nodata: Stored value of pixels without a result.
-        names: Band descriptions.
-        colors: Colour interpretation of each band, None for undefined.
-        units: Of the physical values.
-        scale, offset: physical = stored * scale + offset.
-        tags: Domain ("" for the default one) -> key -> text.
-    """
-
-    dtype: str
-    nodata: float
-    names: tuple[str, ...]
-    colors: tuple[str | None, ...]
-    units: str
-    scale: float = 1.0
-    offset: float = 0.0
-    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    at: int
+    size: int
+    sha256: str
 
 
-def check_output(path: Path, inputs: list[str], estimated_bytes: int) -> None:
+def check_output(path: Path, inputs: list[str], estimated_bytes: int, suffixes: tuple[str, ...]) -> None:
     """Everything about the place that can be known before the first pixel.
 
     Args:
         path: The file to write.
         inputs: Paths that must not be overwritten.
         estimated_bytes: Uncompressed size of the result.
+        suffixes: Endings that the format allows.
 
     Raises:
         OutputError: Extension, folder, permission, name clash or free space.
     """
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in suffixes:
+        what = "a VRT with GeoTIFF parts" if ".vrt" in suffixes else "GeoTIFF"
         raise OutputError(
-            f"The output {path} must end in .tif or .tiff: GeoTIFF is the only format that is written."
+            f"The output {path} must end in {' or '.join(suffixes)}: the format asked for is {what}."
         )
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -86,87 +72,127 @@ def check_output(path: Path, inputs: list[str], estimated_bytes: int) -> None:
     if free < estimated_bytes // 4:
         raise OutputError(
             f"The output needs up to {_size(estimated_bytes)} and {folder} has {_size(free)} free; make "
-            "room or choose "
-            "another place."
+            "room or choose another place."
         )
+
+
+@dataclass(frozen=True)
+class Start:
+    """The empty file that chunks are appended to: its length (bytes) and its first bytes, in hexadecimal."""
+
+    size: int
+    head: str
 
 
 class MosaicWriter:
     """Writes a GeoTIFF under ``<name>.part``.
 
     ``complete`` and ``publish`` (this one or, for several files, the function) make it the result,
-    ``discard`` removes it.
+    ``discard`` removes it, ``release`` closes it and leaves it for a later run.
 
     Args:
         path: The result.
-        grid: CRS, affine and size.
-        layout: Bands and tags.
+        encoder: Made the chunks; knows grid, bands and tags.
         cog: Make it a Cloud Optimized GeoTIFF at the end.
-        creation_options: The user's GDAL creation options, on top of ours.
+        start: Of the ``.part`` that an earlier run has left, to go on with it (``restore``); None: a new one.
 
     Raises:
         OutputError: It cannot be created, or an option is unknown.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        grid: Grid,
-        layout: Layout,
-        cog: bool = False,
-        creation_options: Mapping[str, str] | None = None,
-    ) -> None:
-        self.path, self.part, self._cog = path, path.with_name(path.name + ".part"), cog
-        self._checksums: dict[Box, int] = {}
-        self._options = {key.upper(): value for key, value in (creation_options or {}).items()}
-        own = {**_compression(layout.dtype), "TILED": "YES", "BLOCKXSIZE": BLOCK_PX, "BLOCKYSIZE": BLOCK_PX}
-        own |= {"BIGTIFF": "IF_SAFER", "INTERLEAVE": "PIXEL"}
-        if "COMPRESS" in self._options:
-            del own["PREDICTOR"], own["ZLEVEL"]
-        options = own if cog else own | self._options
-        with self._failing():
-            self._dataset = rasterio.open(
-                self.part,
-                "w",
-                driver="GTiff",
-                width=grid.width,
-                height=grid.height,
-                count=len(layout.names),
-                dtype=layout.dtype,
-                nodata=layout.nodata,
-                crs=grid.crs,
-                transform=grid.transform,
-                **options,
-            )
-            self._describe(layout)
+    suffixes = (".tif", ".tiff")
 
-    def write(self, box: Box, values: NDArray[Any]) -> None:
-        """Writes all bands of a box (C, h, w) that starts and ends on block borders.
+    def __init__(self, path: Path, encoder: Encoder, cog: bool = False, start: Start | None = None) -> None:
+        self.path, self.part, self._encoder, self._cog = (
+            path,
+            path.with_name(path.name + ".part"),
+            encoder,
+            cog,
+        )
+        self._file: FileIO | None = None
+        with self._failing():
+            encoder.check_options("COG" if cog else "GTiff")
+            self.start = self._begin(encoder) if start is None else self._go_on(start)
+        self._end = self.start.size
+        self._offsets = np.zeros_like(self._directory.offsets)
+        self._sizes = np.zeros_like(self._directory.sizes)
+
+    @classmethod
+    def left_behind(cls, path: Path) -> bool:
+        """Whether an earlier run's ``.part`` is there."""
+        return path.with_name(path.name + ".part").is_file()
+
+    def restore(self, places: Sequence[Box], stored: Sequence[Stored]) -> list[bool]:
+        """Takes over what an earlier run has appended, and cuts off the rest.
+
+        Args:
+            places: Of the chunks (px).
+            stored: Where they should lie.
+
+        Returns:
+            Which of them are whole.
+        """
+        with self._failing():
+            whole = [self._is_whole(where) for where in stored]
+        self.keep([(place, s) for place, s, good in zip(places, stored, whole, strict=True) if good])
+        return whole
+
+    def keep(self, chunks: Sequence[tuple[Box, Stored]]) -> None:
+        """Points at chunks that lie in the file already, and ends the file behind them."""
+        with self._failing():
+            for place, where in chunks:
+                self._point_at(place, where)
+                self._end = max(self._end, where.at + where.size)
+            self._file.truncate(self._end)
+
+    def append(self, place: Box, chunk: bytes) -> Stored:
+        """Adds a chunk; an empty one leaves its pixels nodata.
+
+        Args:
+            place: In the whole file (px), from a block's corner.
+            chunk: What ``Encoder.encode`` made.
+
+        Raises:
+            OutputError: The disk is full or failing.
+        """
+        where = Stored(self._end, len(chunk), hashlib.sha256(chunk).hexdigest())
+        with self._failing():
+            self._write(self._end, chunk)
+            self._point_at(place, where)
+        self._end += len(chunk)
+        return where
+
+    def sync(self) -> None:
+        """Returns when everything appended is on the disk.
 
         Raises:
             OutputError: The disk is full or failing.
         """
         with self._failing():
-            self._dataset.write(values, window=_window(box))
-        self._checksums[box] = zlib.crc32(np.ascontiguousarray(values).data)
+            os.fsync(self._file.fileno())
 
     def complete(self) -> None:
-        """Everything but the name: closes, adds overviews, makes the COG where asked for.
+        """Everything but the name: directory, overviews, and the copy that other formats need.
 
         Raises:
-            OutputError: The disk is full or failing; nothing is left then.
+            OutputError: The disk is full or failing.
         """
         with self._failing():
-            size = self._dataset.height, self._dataset.width
-            self._dataset.close()
-            factors = _overview_factors(*size)
-            if factors:
-                with rasterio.open(self.part, "r+") as dataset:
-                    dataset.build_overviews(factors, Resampling.average)
-            self._check_whole(len(factors))
-            if self._cog:
-                self._to_cog()
-                self._check_whole(len(factors))
+            tail, patch = self._directory.tail(self._end, self._offsets, self._sizes)
+            self._write(self._end, tail)
+            self._write(patch.at, patch.data)
+            os.fsync(self._file.fileno())
+            self._close()
+            factors = _overview_factors(self._encoder.grid.height, self._encoder.grid.width)
+            with gdal_errors_raised():
+                if factors:
+                    with rasterio.open(self.part, "r+", NUM_THREADS="ALL_CPUS") as dataset:
+                        dataset.build_overviews(factors, Resampling.average)
+                self._check_overviews(len(factors))
+                if self._cog:
+                    self._copy("COG", {**_COG_OPTIONS, **self._encoder.left_over})
+                elif self._encoder.left_over:
+                    self._copy("GTiff", {**_COPY_OPTIONS, **self._encoder.left_over})
 
     def publish(self) -> None:
         """Gives the completed file its name, in place of what had it.
@@ -175,20 +201,21 @@ class MosaicWriter:
             OutputError: It cannot be renamed.
         """
         with self._failing():
-            os.replace(self.part, self.path)
+            os.replace(self._finished, self.path)
+            _sync_folder(self.path.absolute().parent)
+        self.discard()
+
+    def release(self) -> None:
+        """Closes the file and leaves it as it is."""
+        self._close()
+        for name in self._leavings[1:]:
+            name.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Removes everything but a finished result."""
-        if not self._dataset.closed:
-            with _collected_errors():
-                self._dataset.close()
-        for name in (self.part, self._cog_part):
-            for path in (
-                name,
-                name.with_name(name.name + ".aux.xml"),
-                name.with_name(name.name + ".ovr.tmp"),
-            ):
-                path.unlink(missing_ok=True)
+        self._close()
+        for name in self._leavings:
+            name.unlink(missing_ok=True)
 
     @contextmanager
     def published(self) -> Iterator[None]:
@@ -215,40 +242,79 @@ class MosaicWriter:
             before.unlink()
 
     @property
-    def _cog_part(self) -> Path:
-        return self.part.with_name(self.part.name + ".cog")
+    def _copied(self) -> Path:
+        return self.part.with_name(self.part.name + ".copy")
 
-    def _describe(self, layout: Layout) -> None:
-        dataset = self._dataset
-        dataset.descriptions = layout.names
-        dataset.units = [layout.units] * len(layout.names)
-        dataset.scales = [layout.scale] * len(layout.names)
-        dataset.offsets = [layout.offset] * len(layout.names)
-        dataset.colorinterp = [
-            ColorInterp[color] if color else ColorInterp.gray if number == 0 else ColorInterp.undefined
-            for number, color in enumerate(layout.colors)
-        ]
-        for domain, tags in layout.tags.items():
-            dataset.update_tags(ns=domain or None, **tags)
+    @property
+    def _finished(self) -> Path:
+        return self._copied if self._copied.exists() else self.part
 
-    def _to_cog(self) -> None:
-        options = {**_cog_compression(), "BLOCKSIZE": BLOCK_PX, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
-        options["COPY_SRC_MDD"] = "YES"  # our own domain of tags too
-        if "COMPRESS" in self._options:
-            del options["PREDICTOR"], options["LEVEL"]
-        rasterio.shutil.copy(self.part, self._cog_part, driver="COG", **(options | self._options))
-        os.replace(self._cog_part, self.part)
+    @property
+    def _leavings(self) -> list[Path]:
+        names = [self.part, self._copied]
+        return names + [n.with_name(n.name + end) for n in names for end in (".aux.xml", ".ovr.tmp")]
 
-    def _check_whole(self, overviews: int) -> None:
-        """Reads everything back: on a full disk libtiff loses blocks and directories without telling GDAL."""
+    def _begin(self, encoder: Encoder) -> Start:
+        self.discard()
+        # Made in memory: on a full disk GDAL would lose tags without telling.
+        empty = encoder.empty()
+        start = Start(len(empty), empty[:_HEAD_BYTES].hex())
+        try:
+            self._file = FileIO(self.part, "w+")
+            self._write(0, empty)
+            self._directory = Directory.read(self._file)
+        except BaseException:
+            self.discard()
+            raise
+        return start
+
+    def _go_on(self, start: Start) -> Start:
+        self._file = FileIO(self.part, "r+")
+        self._write(0, bytes.fromhex(start.head))
+        self._directory = Directory.read(self._file)
+        return start
+
+    def _write(self, at: int, data: bytes) -> None:
+        """Unbuffered, so that a full disk is known here and not when the file is closed."""
+        self._file.seek(at)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _is_whole(self, where: Stored) -> bool:
+        self._file.seek(where.at)
+        return hashlib.sha256(self._file.read(where.size)).hexdigest() == where.sha256
+
+    def _point_at(self, place: Box, where: Stored) -> None:
+        """Enters the blocks of a chunk that lies in the file."""
+        if not where.size:
+            return
+        chunk = Directory.read(self._file, where.at)
+        down, across = -(-self._encoder.grid.height // BLOCK_PX), -(-self._encoder.grid.width // BLOCK_PX)
+        rows, cols = -(-place.height // BLOCK_PX), -(-place.width // BLOCK_PX)
+        top, left = place.row // BLOCK_PX, place.col // BLOCK_PX
+        inside = (slice(None), slice(top, top + rows), slice(left, left + cols))
+        present = chunk.offsets > 0
+        found = np.where(present, chunk.offsets + np.uint64(where.at), 0)
+        self._offsets.reshape(-1, down, across)[inside] = found.reshape(-1, rows, cols)
+        self._sizes.reshape(-1, down, across)[inside] = chunk.sizes.reshape(-1, rows, cols)
+
+    def _copy(self, driver: str, options: dict[str, object]) -> None:
+        if "COMPRESS" in self._encoder.left_over:
+            options = {k: v for k, v in options.items() if k not in ("PREDICTOR", "LEVEL", "ZLEVEL")} | (
+                self._encoder.left_over
+            )
+        rasterio.shutil.copy(self.part, self._copied, driver=driver, **options)
+        with rasterio.open(self._copied) as dataset:  # every block, as a full disk can lose them silently
+            for _, window in dataset.block_windows(1):
+                dataset.read(window=window)
+
+    def _check_overviews(self, count: int) -> None:
+        """Reads them back: on a full disk libtiff loses blocks and directories without telling GDAL."""
         with rasterio.open(self.part) as dataset:
-            for box, checksum in self._checksums.items():
-                found = zlib.crc32(dataset.read(window=_window(box)).data)
-                if found != checksum and not self._lossy:
-                    raise OSError(f"the block at row {box.row}, column {box.col} was lost")
-            if len(dataset.overviews(1)) != overviews:
+            if len(dataset.overviews(1)) != count:
                 raise OSError("the overviews were lost")
-            for level in range(overviews):
+            for level in range(count):
                 self._check_overview(dataset, level)
 
     def _check_overview(self, dataset: DatasetReader, level: int) -> None:
@@ -258,26 +324,30 @@ class MosaicWriter:
                     raise OSError(f"a block of the overview {level} was lost")
                 overview.read(window=window)
 
-    @property
-    def _lossy(self) -> bool:
-        compression = self._options.get("COMPRESS", "").upper()
-        return compression.startswith(_LOSSY) or bool({"NBITS", "DISCARD_LSB"} & set(self._options))
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Any failure inside, those that GDAL only logs included, removes the file and becomes a sentence."""
+        """Any failure inside becomes a sentence."""
         try:
-            with _collected_errors() as problems:
-                yield
-                if problems:
-                    raise OSError(problems[0])
-        except (OSError, RasterioError) as error:
-            reason = problems[0] if problems else " ".join(str(error.__cause__ or error).split())
-            if hasattr(self, "_dataset"):
-                self.discard()
-            else:
-                self.part.unlink(missing_ok=True)
-            raise OutputError(_sentence(self.path, reason)) from None
+            yield
+        except (OSError, ValueError) as error:
+            raise write_error(self.path, error) from None
+
+
+_COPY_OPTIONS = {"COPY_SRC_OVERVIEWS": "YES", "TILED": "YES", "BIGTIFF": "IF_SAFER", "COPY_SRC_MDD": "YES"}
+_COG_OPTIONS = {
+    "COMPRESS": "DEFLATE",
+    "LEVEL": 3,
+    "PREDICTOR": "YES",
+    "BLOCKSIZE": BLOCK_PX,
+    "BIGTIFF": "IF_SAFER",
+    "OVERVIEWS": "AUTO",
+    "COPY_SRC_MDD": "YES",  # our own domain of tags too
+    "NUM_THREADS": "ALL_CPUS",
+}
 
 
 def publish(writers: Sequence[MosaicWriter]) -> None:
@@ -293,54 +363,30 @@ def publish(writers: Sequence[MosaicWriter]) -> None:
         last.publish()
 
 
-def _sentence(path: Path, reason: str) -> str:
+def write_error(path: Path, error: Exception) -> OutputError:
+    """What a failed write says to the user."""
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
     if "creation option" in reason or "is an unexpected value" in reason or "Invalid value" in reason:
-        return f"A creation option for {path} is wrong ({reason}); correct it or leave it out."
-    if shutil.disk_usage(path.absolute().parent).free < _SPARE_BYTES or "No space" in reason:
-        return (
-            f"The disk is full: {path} could not be written and was removed; make room or choose another "
-            "place."
-        )
-    return f"The output {path} could not be written ({reason[:200]}) and was removed; choose another place."
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.problems: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
-        if record.levelno >= logging.ERROR or "creation option" in text or "unexpected value" in text:
-            self.problems.append(text)
-
-
-@contextmanager
-def _collected_errors() -> Iterator[list[str]]:
-    """What GDAL reports while the block runs; rasterio only logs much of it."""
-    collector, loggers = (
-        _Collector(),
-        [logging.getLogger(name) for name in ("rasterio._env", "rasterio._err")],
-    )
-    for logger in loggers:
-        logger.addHandler(collector)
+        return OutputError(f"A creation option for {path} is wrong ({reason}); correct it or leave it out.")
     try:
-        yield collector.problems
-    finally:
-        for logger in loggers:
-            logger.removeHandler(collector)
+        full = shutil.disk_usage(path.absolute().parent).free < _SPARE_BYTES
+    except OSError:
+        full = False
+    if full or "No space" in reason:
+        return OutputError(
+            f"The disk is full: {path} could not be written; make room or choose another place."
+        )
+    return OutputError(f"The output {path} could not be written ({reason[:200]}); choose another place.")
 
 
-def _window(box: Box) -> Window:
-    return Window(box.col, box.row, box.width, box.height)
-
-
-def _compression(dtype: str) -> dict[str, Any]:
-    return {"COMPRESS": "DEFLATE", "ZLEVEL": 3, "PREDICTOR": 3 if np.dtype(dtype).kind == "f" else 2}
-
-
-def _cog_compression() -> dict[str, Any]:
-    return {"COMPRESS": "DEFLATE", "LEVEL": 3, "PREDICTOR": "YES"}
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last through a power cut, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _overview_factors(height: int, width: int) -> list[int]:

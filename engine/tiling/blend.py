@@ -33,13 +33,6 @@ def flank_weights(size: int, stride: int) -> NDArray[np.float32]:
     return np.outer(profile, profile).astype(np.float32)
 
 
-def core_weights(size: int, halo: int) -> NDArray[np.float32]:
-    """(size, size) float32: 1 inside, 0 in the outer ``halo`` pixels."""
-    weights = np.zeros((size, size), dtype=np.float32)
-    weights[halo : size - halo, halo : size - halo] = 1
-    return weights
-
-
 class Blender:
     """Weighted mean over the windows that are fed to it.
 

@@ -15,7 +15,6 @@ from engine import job
 from engine.errors import CancelledError, InputError, OutputError
 from engine.models import store
 from engine.spec import Job
-from engine.tiling import plan
 
 MODES = {"crop": tiny_models.CROP, "fixed": tiny_models.FIXED, "lattice": tiny_models.LATTICE}
 
@@ -57,12 +56,11 @@ def test_extent_gives_the_same_pixels_as_the_whole(tmp_path, factor, box, reques
         assert len(np.unique(whole)) > 50, "the picture must have something in it"
 
 
-def test_chunk_size_changes_no_pixel(tmp_path, model, monkeypatch):
+def test_chunk_size_changes_no_pixel(tmp_path, model):
     sar = write(tmp_path / "sar.tif", sar_values(520, 1030))
     small = {}
     for size in (512, 1024):
-        monkeypatch.setattr(plan, "CHUNK_PX", size)
-        small[size], _, result = run(tmp_path / f"{size}.tif", model, inputs={"sar": sar})
+        small[size], _, result = run(tmp_path / f"{size}.tif", model, inputs={"sar": sar}, chunk_px=size)
         assert result.chunks == {512: 6, 1024: 2}[size]
     np.testing.assert_array_equal(small[512], small[1024])
 

@@ -7,9 +7,10 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from engine.errors import OutputError
+from engine.raster.encode import Encoder, Layout
 from engine.raster.grid import Grid
 from engine.raster.source import gdal_environment
-from engine.raster.writer import Layout, MosaicWriter, check_output
+from engine.raster.writer import MosaicWriter, check_output
 from engine.tiling.lattice import chunks
 
 GRID = Grid.make(CRS.from_epsg(32633), Affine(10, 0, 5e5, 0, -10, 5e6), 1100, 700)
@@ -21,11 +22,20 @@ def picture():
     return rng.integers(1, 255, (3, GRID.height, GRID.width), dtype=np.uint8)
 
 
-def write(path, **options):
+def encoded(creation_options=None):
+    encoder = Encoder(GRID, LAYOUT, creation_options or {})
+    places = chunks(GRID.height, GRID.width, 512)
+    return encoder, [
+        (place, encoder.encode(place, picture()[(slice(None), *place.slices)])) for place in places
+    ]
+
+
+def write(path, cog=False, creation_options=None):
     with gdal_environment():
-        writer = MosaicWriter(path, GRID, LAYOUT, **options)
-        for chunk in chunks(GRID.height, GRID.width, 512):
-            writer.write(chunk, picture()[(slice(None), *chunk.slices)])
+        encoder, parts = encoded(creation_options)
+        writer = MosaicWriter(path, encoder, cog)
+        for place, chunk in reversed(parts):
+            writer.append(place, chunk)
         writer.complete()
         assert not path.exists()
         writer.publish()
@@ -72,29 +82,77 @@ def test_unknown_option_leaves_nothing(tmp_path, cog):
 def test_discarded_file_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"old")
-    writer = MosaicWriter(path, GRID, LAYOUT)
-    writer.write(chunks(GRID.height, GRID.width, 512)[0], picture()[:, :512, :512])
+    encoder, parts = encoded()
+    writer = MosaicWriter(path, encoder)
+    writer.append(*parts[0])
     writer.discard()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.tif"]
 
 
-def test_lost_block_is_noticed(tmp_path):
-    """What a full disk does: the file closes well, and a block of it is gone."""
-    writer = MosaicWriter(tmp_path / "a.tif", GRID, LAYOUT)
-    for chunk in chunks(GRID.height, GRID.width, 512):
-        writer.write(chunk, picture()[(slice(None), *chunk.slices)])
-    writer._dataset.close()
-    with rasterio.open(writer.part) as dataset:
-        offset = int(dataset.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", bidx=1))
-    with writer.part.open("r+b") as file:
-        file.seek(offset)
-        file.write(bytes(64))
-    with pytest.raises(OutputError, match="could not be written"):
+@pytest.mark.parametrize("finished", [False, True], ids=["killed while filling", "killed while finishing"])
+@pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
+def test_a_later_writer_takes_over_what_is_whole(tmp_path, interleave, finished):
+    path = tmp_path / "a.tif"
+    encoder, parts = encoded({"INTERLEAVE": interleave})
+    first = MosaicWriter(path, encoder)
+    stored = [first.append(*part) for part in parts[:4]]
+    if finished:
+        first.complete()
+    first.release()
+    with first.part.open("r+b") as file:
+        file.seek(stored[1].at + stored[1].size // 2)
+        file.write(b"torn")
+    second = MosaicWriter(path, encoder, start=first.start)
+    whole = second.restore([place for place, _ in parts[:4]], stored)
+    assert whole == [True, False, True, True]
+    for part in (parts[1], *parts[4:]):
+        second.append(*part)
+    second.complete()
+    second.publish()
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(), picture())
+        assert dataset.overviews(1) == [2, 4]
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_chunks_without_a_pixel_take_no_room_and_read_as_nodata(tmp_path):
+    path = tmp_path / "a.tif"
+    encoder, parts = encoded()
+    writer = MosaicWriter(path, encoder)
+    for number, (place, chunk) in enumerate(parts):
+        writer.append(place, chunk if number % 2 else b"")
+    writer.complete()
+    writer.publish()
+    with rasterio.open(path) as dataset:
+        for number, (place, _) in enumerate(parts):
+            found = dataset.read()[(slice(None), *place.slices)]
+            expected = picture()[(slice(None), *place.slices)] if number % 2 else 0
+            np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+
+
+def test_a_lost_overview_is_noticed(tmp_path, monkeypatch):
+    """What a full disk does: GDAL closes the file well, and the overviews are not there."""
+    encoder, parts = encoded()
+    writer = MosaicWriter(tmp_path / "a.tif", encoder)
+    for part in parts:
+        writer.append(*part)
+    monkeypatch.setattr(rasterio.io.DatasetWriter, "build_overviews", lambda *_: None)
+    with pytest.raises(OutputError, match="overviews were lost"):
         writer.complete()
+    writer.discard()
     assert os.listdir(tmp_path) == []
+
+
+def test_classic_and_big_files_are_both_pointed_at(tmp_path):
+    for big in ("YES", "NO"):
+        path = tmp_path / f"{big}.tif"
+        write(path, creation_options={"BIGTIFF": big})
+        with rasterio.open(path) as dataset:
+            np.testing.assert_array_equal(dataset.read(), picture())
+        assert path.read_bytes()[2] == (43 if big == "YES" else 42)
 
 
 def test_too_little_room(tmp_path):
     with pytest.raises(OutputError, match="free"):
-        check_output(tmp_path / "a.tif", [], 10**18)
+        check_output(tmp_path / "a.tif", [], 10**18, (".tif",))

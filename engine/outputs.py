@@ -1,0 +1,233 @@
+"""The files of a run: claimed, filled chunk by chunk, journalled, and published or left for later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.diagnostics import versions
+from engine.errors import CancelledError, EOTranslateError, InputError, OutputError
+from engine.inputs import Log
+from engine.journal import Journal, Record, claimed, differences
+from engine.raster.parts import PartsWriter
+from engine.raster.writer import MosaicWriter, Start, Stored, check_output, publish
+from engine.scene import Chunk, Scene
+from engine.spec import HANDLING, Job
+
+_PLACES = frozenset(["output", "uncertainty", "device"])
+
+
+class Outputs:
+    """The files of a run.
+
+    Attributes:
+        pending: Chunks that are still to be made.
+        done: How many are finished.
+    """
+
+    def __init__(self, job: Job, scene: Scene, log: Log) -> None:
+        self._job, self._scene = job, scene
+        self._paths = [Path(path) for path in (job.output, job.uncertainty) if path]
+        self._journal = Journal.of(self._paths[0])
+        self._identity = identity(job, scene)
+        self._records: list[Record] = []
+        self._hopeless = False
+        head = self._interrupted(log)
+        starts = [Start(**start) for start in head["starts"]] if head else [None] * len(self._paths)
+        self._writers: list[MosaicWriter | PartsWriter] = []
+        try:
+            for path, encoder, start in zip(self._paths, scene.encoders, starts, strict=True):
+                self._writers.append(_writer(job, path, encoder, start))
+            if head:
+                self._restore(log)
+            start = {"identity": self._identity, "chunks": len(scene.chunks)}
+            start["starts"] = [asdict(writer.start) for writer in self._writers]
+            self._lines = self._journal.start(start, self._records)
+        except BaseException:
+            if head is None:
+                self.discard()
+            raise
+        finished = {record.chunk for record in self._records}
+        self.pending = [index for index in range(len(scene.chunks)) if index not in finished]
+
+    @property
+    def done(self) -> int:
+        """How many chunks are finished."""
+        return len(self._records)
+
+    def write(self, chunk: Chunk) -> None:
+        """Adds a chunk to every file, then to the journal.
+
+        Raises:
+            OutputError: The disk is full or failing.
+        """
+        place = self._scene.place(chunk.index)
+        stored = [writer.append(place, file) for writer, file in zip(self._writers, chunk.files, strict=True)]
+        record = Record(chunk.index, tuple(asdict(s) for s in stored), chunk.device, chunk.worker)
+        if self._lines.add(record):
+            for writer in self._writers:
+                writer.sync()
+            self._lines.sync()
+        self._records.append(record)
+
+    def finish(self, check: Callable[[], None]) -> None:
+        """Completes the files, then gives all of them their names or none.
+
+        Raises:
+            InputError: No pixel was valid.
+            OutputError: The disk is full or failing.
+        """
+        if not any(stored["size"] for record in self._records for stored in record.stored):
+            self._hopeless = True
+            raise InputError(
+                "The inputs have no pixel in this area where all of them are valid, so there is "
+                "nothing to translate; choose another extent or check the nodata values."
+            )
+        for writer in self._writers:
+            check()
+            writer.complete()
+        check()
+        publish(self._writers)
+        self.discard()
+
+    def leave(self, cancelled: bool) -> str:
+        """Ends a run that failed: keeps what is worth continuing, removes the rest; says what is kept."""
+        total = len(self._scene.chunks)
+        wanted = self._job.resume == "continue" if cancelled else not self._hopeless
+        if not (wanted and self._records and total > 1):
+            self.discard()
+            return ""
+        self._lines.close()
+        for writer in self._writers:
+            writer.release()
+        return (
+            f"{self.done} of {total} parts are finished and kept in {self._writers[0].part}; run the same "
+            "job again with resume (--resume) to go on, or with restart (--restart) to start over."
+        )
+
+    def discard(self) -> None:
+        """Removes everything but finished results."""
+        if hasattr(self, "_lines"):
+            self._lines.close()
+        for writer in self._writers:
+            writer.discard()
+        self._journal.remove()
+
+    def _interrupted(self, log: Log) -> dict[str, Any] | None:
+        """The first line of an earlier run's journal, if this run goes on from it.
+
+        Raises:
+            OutputError: There is one and the job does not say what to do, or it was another job.
+        """
+        head, self._records = self._journal.read()
+        if head is None or not self._records or self._job.resume == "restart":
+            self._records = []
+            return None
+        output, total = self._paths[0], head.get("chunks")
+        if self._job.resume == "ask":
+            raise OutputError(
+                f"An interrupted run of {output} is there, {len(self._records)} of {total} parts done; "
+                "continue it with resume (--resume), or start over with restart (--restart)."
+            )
+        changed = differences(head["identity"], self._identity)
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise OutputError(
+                f"The interrupted run of {output} was another job ({'; '.join(changed[:3])}{more}); run the "
+                "same job to continue it, or start over with restart (--restart)."
+            )
+        if not all(_writer_class(self._job).left_behind(path) for path in self._paths):
+            log("warning", f"The parts of the interrupted run of {output} are gone; starting over.")
+            self._records = []
+            return None
+        return head
+
+    def _restore(self, log: Log) -> None:
+        places = [self._scene.place(record.chunk) for record in self._records]
+        whole = [True] * len(places)
+        for number, writer in enumerate(self._writers):
+            stored = [Stored(**record.stored[number]) for record in self._records]
+            whole = [a and b for a, b in zip(whole, writer.restore(places, stored), strict=True)]
+        lost = whole.count(False)
+        self._records = [record for record, good in zip(self._records, whole, strict=True) if good]
+        more = f"; {lost} more were damaged and are made again" if lost else ""
+        log(
+            "info",
+            f"Continuing an interrupted run: {self.done} of {len(self._scene.chunks)} parts are done{more}.",
+        )
+
+
+@contextmanager
+def opened(job: Job, scene: Scene, log: Log) -> Iterator[Outputs]:
+    """The files of a run; when the block fails, what is worth continuing stays and all else is removed.
+
+    Raises:
+        OutputError: They cannot be written, another run holds them, or an interrupted run is there.
+    """
+    paths = [Path(path) for path in (job.output, job.uncertainty) if path]
+    _check(job, scene, paths)
+    with ExitStack() as claims:
+        for path in paths:
+            claims.enter_context(claimed(path))
+        outputs = Outputs(job, scene, log)
+        try:
+            yield outputs
+        except BaseException as error:
+            cancelled = isinstance(error, CancelledError | KeyboardInterrupt)
+            kept = outputs.leave(cancelled)
+            if kept and isinstance(error, EOTranslateError):
+                reason = "The run was cancelled." if cancelled else str(error)
+                raise type(error)(f"{reason} {kept}") from None
+            raise
+
+
+def identity(job: Job, scene: Scene) -> dict[str, Any]:
+    """All that decides about the pixels, and about where chunks lie; what must be equal to continue a run."""
+    described = job.model_dump(mode="json", exclude=HANDLING | _PLACES)
+    grid = scene.grid
+    used = versions()
+    del used["python"]
+    return {
+        **described,
+        "uncertainty": job.uncertainty is not None,
+        "device": scene.device,
+        "model_sha256": scene.item.sha256,
+        "tiling": scene.item.tiling.model_dump(),
+        "chunk_px": scene.side,
+        "grid": {
+            "crs": grid.crs.to_wkt() if grid.crs else None,
+            "transform": list(grid.transform)[:6],
+            "size": [grid.width, grid.height],
+        },
+        "statistics": scene.inputs.statistics,
+        "files": {source.dataset.name: source.fingerprint() for source in scene.inputs.sources},
+        "versions": used,
+    }
+
+
+def _check(job: Job, scene: Scene, paths: list[Path]) -> None:
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise InputError(
+            "The output and the uncertainty are the same file; give the uncertainty another name."
+        )
+    given = [path for spec in job.inputs.values() for path in spec.paths]
+    for path, encoder in zip(paths, scene.encoders, strict=True):
+        layout = encoder.layout
+        pixel_bytes = len(layout.names) * np.dtype(layout.dtype).itemsize
+        size = scene.grid.width * scene.grid.height * pixel_bytes
+        check_output(path, given, size, _writer_class(job).suffixes)
+
+
+def _writer_class(job: Job) -> type[MosaicWriter | PartsWriter]:
+    return PartsWriter if job.format == "vrt" else MosaicWriter
+
+
+def _writer(job: Job, path: Path, encoder: Any, start: Start | None) -> MosaicWriter | PartsWriter:
+    if job.format == "vrt":
+        return PartsWriter(path, encoder, start)
+    return MosaicWriter(path, encoder, job.format == "cog", start)
