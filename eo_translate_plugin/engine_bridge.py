@@ -10,7 +10,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessi
 from . import interrupted
 from .environment import EngineMissingError, engine_parent, find_interpreter, log_path
 from .translate import tr
-from .worker_client import WorkerClient, shared
+from .worker_client import WorkerClient, is_busy, shared
 from .worker_process import EngineError, Event
 
 # A worker that was killed or died could not remove its unfinished files.
@@ -25,6 +25,11 @@ def engine_client() -> WorkerClient:
         EngineMissingError: There is no interpreter for it.
     """
     return shared(find_interpreter().path, engine_parent(), log_path())
+
+
+def engine_is_busy() -> bool:
+    """Whether a run is in progress, so that the next one waits."""
+    return is_busy()
 
 
 def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:

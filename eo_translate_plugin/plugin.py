@@ -24,6 +24,7 @@ class EOTranslatePlugin:
         self._iface = iface
         self._provider: EOTranslateProvider | None = None
         self._options_factory = None
+        self._preview_actions = None
         self._translator = _install_translator()
 
     def initProcessing(self) -> None:
@@ -32,18 +33,24 @@ class EOTranslatePlugin:
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:
-        """Adds the provider and the options page."""
+        """Adds the provider, the options page and the entries of the preview."""
         self.initProcessing()
         if self._iface is not None:
             from .ui.options_factory import OptionsFactory
 
             self._options_factory = OptionsFactory(self._iface)
             self._iface.registerOptionsWidgetFactory(self._options_factory)
+            from .ui.preview_actions import PreviewActions
+
+            self._preview_actions = PreviewActions(self._iface)
 
     def unload(self) -> None:
-        """Removes both, ends the engine's worker and a running installation."""
+        """Removes all of it, ends previews, the engine's worker and a running installation."""
         from .worker_client import close_shared
 
+        if self._preview_actions is not None:
+            self._preview_actions.close()
+            self._preview_actions = None
         close_shared()
         if self._options_factory is not None:
             self._options_factory.close()

@@ -43,32 +43,7 @@ class DisplayStretch(QgsProcessingLayerPostProcessorInterface):
     def postProcessLayer(
         self, layer: QgsRasterLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
-        if layer.bandCount() >= 3:
-            layer.setRenderer(QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3))
-        renderer = layer.renderer().clone()
-        if isinstance(renderer, QgsMultiBandColorRenderer):
-            renderer.setRedContrastEnhancement(self._stretch(layer, 1))
-            renderer.setGreenContrastEnhancement(self._stretch(layer, 2))
-            renderer.setBlueContrastEnhancement(self._stretch(layer, 3))
-        elif hasattr(renderer, "setContrastEnhancement"):
-            renderer.setContrastEnhancement(self._stretch(layer, 1))
-        origin = QgsRasterMinMaxOrigin()
-        origin.setLimits(QgsRasterMinMaxOrigin.Limits.None_)
-        renderer.setMinMaxOrigin(origin)
-        layer.setRenderer(renderer)
-        layer.triggerRepaint()
-
-    def _stretch(self, layer: QgsRasterLayer, band: int) -> QgsContrastEnhancement:
-        data = layer.dataProvider()
-        enhancement = QgsContrastEnhancement(data.dataType(band))
-        # QGIS applies scale and offset of a band, so it works in physical values.
-        low, high = (value * data.bandScale(band) + data.bandOffset(band) for value in self._range)
-        enhancement.setMinimumValue(low)
-        enhancement.setMaximumValue(high)
-        enhancement.setContrastEnhancementAlgorithm(
-            QgsContrastEnhancement.ContrastEnhancementAlgorithm.StretchToMinimumMaximum
-        )
-        return enhancement
+        stretch(layer, *self._range)
 
 
 class SpreadRamp(QgsProcessingLayerPostProcessorInterface):
@@ -87,3 +62,34 @@ class SpreadRamp(QgsProcessingLayerPostProcessorInterface):
         )
         layer.setRenderer(renderer)
         layer.triggerRepaint()
+
+
+def stretch(layer: QgsRasterLayer, low: float, high: float) -> None:
+    """Shows three bands (or one) between two stored values."""
+    if layer.bandCount() >= 3:
+        layer.setRenderer(QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3))
+    renderer = layer.renderer().clone()
+    if isinstance(renderer, QgsMultiBandColorRenderer):
+        renderer.setRedContrastEnhancement(_enhancement(layer, 1, low, high))
+        renderer.setGreenContrastEnhancement(_enhancement(layer, 2, low, high))
+        renderer.setBlueContrastEnhancement(_enhancement(layer, 3, low, high))
+    elif hasattr(renderer, "setContrastEnhancement"):
+        renderer.setContrastEnhancement(_enhancement(layer, 1, low, high))
+    origin = QgsRasterMinMaxOrigin()
+    origin.setLimits(QgsRasterMinMaxOrigin.Limits.None_)
+    renderer.setMinMaxOrigin(origin)
+    layer.setRenderer(renderer)
+    layer.triggerRepaint()
+
+
+def _enhancement(layer: QgsRasterLayer, band: int, low: float, high: float) -> QgsContrastEnhancement:
+    data = layer.dataProvider()
+    enhancement = QgsContrastEnhancement(data.dataType(band))
+    # QGIS applies scale and offset of a band, so it works in physical values.
+    scale, offset = data.bandScale(band), data.bandOffset(band)
+    enhancement.setMinimumValue(low * scale + offset)
+    enhancement.setMaximumValue(high * scale + offset)
+    enhancement.setContrastEnhancementAlgorithm(
+        QgsContrastEnhancement.ContrastEnhancementAlgorithm.StretchToMinimumMaximum
+    )
+    return enhancement

@@ -51,6 +51,11 @@ class WorkerClient:
         """Process id of the warm worker; None: none runs."""
         return self._process.pid if self._process is not None and self._process.is_alive else None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being served."""
+        return self._lock.locked()
+
     def request(
         self,
         kind: str,
@@ -215,6 +220,11 @@ def shared(python: Path, engine_parent: Path, log_path: Path) -> WorkerClient:
         close_shared()
         _shared = WorkerClient(python, engine_parent, log_path)
     return _shared
+
+
+def is_busy() -> bool:
+    """Whether that client is at work."""
+    return _shared is not None and _shared.is_busy
 
 
 def close_shared() -> None:

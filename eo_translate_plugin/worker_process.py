@@ -83,7 +83,8 @@ class WorkerProcess:
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):
+            # ValueError: another thread has closed the worker meanwhile.
             return
 
     def next_event(self, timeout_s: float) -> Event | None:

@@ -8,6 +8,14 @@
       <translation>Ein Python 3.10 oder neuer mit den Paketen der Engine. Leer: die Umgebung unten, sonst der Interpreter von eo-translate im PATH. Die Variable EO_TRANSLATE_PYTHON geht beiden vor.</translation>
     </message>
     <message>
+      <source>A coarse preview: each pixel stands for {count} x {count} of the layer. For the pixels of the final run, zoom in (View &gt; Zoom to Native Resolution) and preview again.</source>
+      <translation>Eine grobe Vorschau: jedes Pixel steht für {count} x {count} des Layers. Für die Pixel des endgültigen Laufs hineinzoomen (Ansicht &gt; Auf native Auflösung zoomen) und die Vorschau wiederholen.</translation>
+    </message>
+    <message>
+      <source>Advanced parameters</source>
+      <translation>Erweiterte Parameter</translation>
+    </message>
+    <message>
       <source>Band number of VH; empty: found by band name, or band 2.</source>
       <translation>Kanalnummer von VH; leer: nach dem Kanalnamen gesucht, sonst Kanal 2.</translation>
     </message>
@@ -66,6 +74,10 @@
     <message>
       <source>EO Translate (imagery you do not have, from the rasters you do)</source>
       <translation>EO Translate (Bilder, die fehlen, aus Rastern, die vorhanden sind)</translation>
+    </message>
+    <message>
+      <source>EO Translate: preview</source>
+      <translation>EO Translate: Vorschau</translation>
     </message>
     <message>
       <source>Elevation (DEM)</source>
@@ -208,6 +220,38 @@
       <translation>Vorbereitung</translation>
     </message>
     <message>
+      <source>Preview</source>
+      <translation>Vorschau</translation>
+    </message>
+    <message>
+      <source>Preview as image (from land-cover mask)</source>
+      <translation>Vorschau als Bild (aus Landbedeckungsmaske)</translation>
+    </message>
+    <message>
+      <source>Preview as optical image (from SAR)</source>
+      <translation>Vorschau als optisches Bild (aus SAR)</translation>
+    </message>
+    <message>
+      <source>Preview here</source>
+      <translation>Vorschau hier</translation>
+    </message>
+    <message>
+      <source>Preview settings...</source>
+      <translation>Vorschau einstellen…</translation>
+    </message>
+    <message>
+      <source>Preview: {layer}</source>
+      <translation>Vorschau: {layer}</translation>
+    </message>
+    <message>
+      <source>Previewing</source>
+      <translation>Vorschau läuft</translation>
+    </message>
+    <message>
+      <source>Previewing; it waits for the run in progress.</source>
+      <translation>Die Vorschau wartet auf den laufenden Lauf.</translation>
+    </message>
+    <message>
       <source>Python interpreter</source>
       <translation>Python-Interpreter</translation>
     </message>
@@ -292,6 +336,14 @@
       <translation>Der Layer {name} hat den Typ {provider}, der Bilder oder berechnete Pixel liefert und keine lokale Rasterdatei; mit Export &gt; Speichern als (Rohdaten) speichern und die gespeicherte Datei wählen.</translation>
     </message>
     <message>
+      <source>The layer {name} is only {count} pixels wide on the map; zoom in to it first.</source>
+      <translation>Der Layer {name} ist auf der Karte nur {count} Pixel breit; erst hineinzoomen.</translation>
+    </message>
+    <message>
+      <source>The map shows nothing of the layer {name}; zoom to it first.</source>
+      <translation>Die Karte zeigt nichts vom Layer {name}; erst auf ihn zoomen.</translation>
+    </message>
+    <message>
       <source>The name of an installed model, or the folder of a model package (item.json and its weights).</source>
       <translation>Der Name eines installierten Modells oder der Ordner eines Modellpakets (item.json mit Gewichten).</translation>
     </message>
@@ -310,6 +362,10 @@
     <message>
       <source>Translate land-cover mask to image</source>
       <translation>Landbedeckungsmaske in Bild übersetzen</translation>
+    </message>
+    <message>
+      <source>Translates what the map shows and lays it over the map</source>
+      <translation>Übersetzt, was die Karte zeigt, und legt es über die Karte</translation>
     </message>
     <message>
       <source>UNCERTAINTY compares samples, and SAMPLES is 1; set SAMPLES to 2 or more.</source>
@@ -332,8 +388,16 @@
       <translation>VV-Kanal</translation>
     </message>
     <message>
+      <source>What the map shows cannot be transformed to the CRS of the layer {name}; zoom to it first.</source>
+      <translation>Was die Karte zeigt, lässt sich nicht in das KBS des Layers {name} umrechnen; erst auf ihn zoomen.</translation>
+    </message>
+    <message>
       <source>What the mask's values mean. model: they are the model's own class numbers, from 0; custom: they are given by MAPPING.</source>
       <translation>Was die Werte der Maske bedeuten. model: sie sind die Klassennummern des Modells, ab 0; custom: MAPPING sagt es.</translation>
+    </message>
+    <message>
+      <source>What to make</source>
+      <translation>Was entstehen soll</translation>
     </message>
     <message>
       <source>Where an earlier run to the same output was interrupted, its finished parts are kept beside it. ask: stop and say so; continue: go on from there, and keep the finished parts when cancelled; restart: remove them and start over.</source>
@@ -378,6 +442,10 @@
     <message>
       <source>{folder} (not there yet)</source>
       <translation>{folder} (noch nicht da)</translation>
+    </message>
+    <message>
+      <source>{name} (coarse)</source>
+      <translation>{name} (grob)</translation>
     </message>
     <message>
       <source>{output} holds an interrupted run, {done} of {total} parts done; set RESUME (Interrupted earlier run) to continue or to restart.</source>
