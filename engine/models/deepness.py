@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import ModelError
+from engine.models.item import clipped
 
 _IMAGE_TYPES = {"Regressor", "Superresolution", "Segmentor"}
+_LIMIT = 1e30
 _KEYS = {
     "model_type",
     "resolution",
@@ -88,8 +90,8 @@ def read_deepness(metadata: Mapping[str, str], path: Path) -> Deepness:
     model_type = str(values.get("model_type") or "").capitalize() or None
     if model_type not in {None, *_IMAGE_TYPES}:
         raise ModelError(
-            f"The metadata of {path} say that it is a {model_type}; only networks that give an image "
-            "can be imported "
+            f"The metadata of {path} say that it is a {clipped(model_type)}; only networks that give an "
+            "image can be imported "
             f"({', '.join(sorted(_IMAGE_TYPES))})."
         )
     resolution = _number(values, "resolution", path, low=0.001, high=1e8)
@@ -121,11 +123,12 @@ def _number(values: Mapping[str, Any], key: str, path: Path, low: float, high: f
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:
         raise ModelError(
-            f"The metadata of {path} give {key} as {value!r}; it must be a number from {low:g} to {high:g}."
+            f"The metadata of {path} give {key} as {clipped(repr(value))}; it must be a number "
+            f"from {low:g} to {high:g}."
         )
     return number
 
@@ -137,13 +140,18 @@ def _numbers(
     if value is None:
         return None
     numbers = value if isinstance(value, list) else [value]
-    usable = all(isinstance(n, int | float) and math.isfinite(n) and (n > 0 or not positive) for n in numbers)
+    usable = all(_is_usable(n, positive) for n in numbers)
     if not numbers or not usable:
         kind = "positive numbers" if positive else "numbers"
         raise ModelError(
-            f"The metadata of {path} give {key} as {value!r}; it must be a list of {kind}, one a band."
+            f"The metadata of {path} give {key} as {clipped(repr(value))}; it must be a list of "
+            f"{kind}, one a band."
         )
     return tuple(float(n) for n in numbers)
+
+
+def _is_usable(number: Any, positive: bool) -> bool:
+    return isinstance(number, int | float) and abs(number) < _LIMIT and (number > 0 or not positive)
 
 
 def _class_names(values: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
@@ -154,5 +162,6 @@ def _class_names(values: Mapping[str, Any], path: Path) -> tuple[str, ...] | Non
         return tuple(str(names[key]) for key in sorted(names, key=int))
     except ValueError:
         raise ModelError(
-            f"The metadata of {path} give class_names as {names!r}; its keys must be whole numbers."
+            f"The metadata of {path} give class_names as {clipped(repr(names))}; its keys must be "
+            "whole numbers."
         ) from None

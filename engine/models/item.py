@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
@@ -64,7 +65,7 @@ class ModelItem(BaseModel):
     citation: str
     training: dict[str, Any]
     metrics: dict[str, Any]
-    sample_statistics: dict[str, Any]
+    sample_statistics: dict[str, dict[str, dict[str, float]]]
     folder: Path
     weights_path: Path
     sha256: str
@@ -78,17 +79,17 @@ class ModelItem(BaseModel):
             ModelError: The first thing that is wrong: file, field, what was found and what is allowed.
         """
         folder = Path(folder)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise ModelError(
-                f"There is no model package at {folder}: it is not a folder; give the folder that holds "
-                f"{ITEM_NAME}."
+                f"There is no model package at {clipped(folder)}: it is not a folder; give the folder that "
+                f"holds {ITEM_NAME}."
             )
         path = folder / ITEM_NAME
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ModelError(f"The folder {folder} is not a model package: it has no {ITEM_NAME}.")
-        document = parse(_read_bounded(path), str(path))
         root = folder.resolve()
         _inside(root, path, ITEM_NAME)
+        document = parse(_read_bounded(path), str(path))
         files = {_asset_path(root, key, asset, str(path)): asset for key, asset in document.assets.items()}
         weights = document.assets["model"]
         fields = {
@@ -121,6 +122,13 @@ class ModelItem(BaseModel):
     def mask(self) -> OneHotInput | None:
         """The class-map input, if the model has one."""
         return next((entry for entry in self.inputs if isinstance(entry, OneHotInput)), None)
+
+
+def clipped(text: object, limit: int = 200) -> str:
+    """Words of others for a message: one line, and not an endless one."""
+    start = str(text)[: limit + 1]
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 
 def parse(text: bytes, where: str) -> Document:
@@ -167,7 +175,7 @@ def _read_bounded(path: Path) -> bytes:
 def _loads(text: bytes, where: str) -> Any:
     def refuse(constant: str) -> NoReturn:
         raise ModelError(
-            f"The file {where} holds the number {constant}, which JSON does not have; {_ADVICE}."
+            f"The file {where} holds the number {clipped(constant)}, which JSON does not have; {_ADVICE}."
         )
 
     def finite(digits: str) -> float:
@@ -178,7 +186,9 @@ def _loads(text: bytes, where: str) -> Any:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise ModelError(f"The file {where} has the key {key!r} twice in one object; {_ADVICE}.")
+                raise ModelError(
+                    f"The file {where} has the key '{clipped(key)}' twice in one object; {_ADVICE}."
+                )
             found[key] = value
         return found
 
@@ -207,7 +217,7 @@ def _check_version(data: dict[str, Any], where: str) -> None:
 
 
 def _check_href(key: str, href: str, where: str) -> None:
-    field = f"assets.{key}.href"
+    field = f"assets.{clipped(key)}.href"
     if "://" in href or href.lower().startswith(("file:", "data:", "/vsi")):
         raise ModelError(
             f"In {where}, {field} is {href!r}, a remote address; every file must lie in the package's folder."
@@ -216,7 +226,13 @@ def _check_href(key: str, href: str, where: str) -> None:
         raise ModelError(
             f"In {where}, {field} is {href!r}, an absolute path; it must be relative to the package's folder."
         )
-    if "\\" in href or "\x00" in href or ".." in PurePosixPath(href).parts:
+    # Written in one way only: two spellings of a file would pass for two files.
+    if (
+        "\\" in href
+        or not href.isprintable()
+        or ".." in PurePosixPath(href).parts
+        or str(PurePosixPath(href)) != href
+    ):
         raise ModelError(
             f"In {where}, {field} is {href!r}; it must be a plain relative path inside the package's folder."
         )
@@ -248,10 +264,10 @@ def _check_weights(document: Document, where: str) -> None:
 
 def _asset_path(root: Path, key: str, asset: Asset, where: str) -> Path:
     path = root / asset.href
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(
-            f"The model package {root} is incomplete: {asset.href}, named in {where} (assets.{key}), is "
-            f"missing; {_ADVICE}."
+            f"The model package {root} is incomplete: {asset.href}, named in {where} "
+            f"(assets.{clipped(key)}), is missing; {_ADVICE}."
         )
     _inside(root, path, asset.href)
     return path
@@ -275,7 +291,7 @@ def _sentence(error: ValidationError, data: Any, where: str) -> str:
         return f"In {where}, the field {field} is not known; check its spelling."
     allowed = first["msg"].removeprefix("Value error, ")
     allowed = re.sub(r"^(Input|String|Tuple|Dictionary|List) should ", "it must ", allowed)
-    allowed = allowed[0].lower() + allowed[1:]
+    allowed = clipped(allowed[0].lower() + allowed[1:], 400)
     if first["type"] == "value_error":
         return f"In {where}, the field {field} is wrong: {allowed}."
     return f"In {where}, the field {field} is {_short(first['input'])}: {allowed}."
@@ -293,7 +309,7 @@ def _field(location: tuple[int | str, ...], data: Any) -> str:
         elif position < len(location) - 1:
             continue
         parts += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return parts.lstrip(".") or "(the whole file)"
+    return clipped(parts.lstrip(".")) or "(the whole file)"
 
 
 def _short(value: Any) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError, ModelError
-from engine.models.item import ModelItem
+from engine.models.item import ModelItem, clipped
 from engine.models.schema import OneHotInput
 
 NODATA = 255
@@ -221,7 +223,13 @@ def load(legend: str | Mapping[int, str] | None, item: ModelItem) -> Legend:
     if mask is None:
         raise ModelError(f"The model {item.id} takes no class mask, so a legend makes no sense for it.")
     if legend is None:
+        # A package may name a bundled legend and nothing else: it must not point at files of the user's.
         legend = mask.default_legend or MODEL_LEGEND
+        if legend not in names():
+            raise ModelError(
+                f"The model {item.id} names the legend '{clipped(legend)}', which is none of "
+                f"{', '.join(names())}; give a legend, or ask the model's author."
+            )
     if isinstance(legend, Mapping):
         return _from_mapping("own mapping", legend, mask)
     if legend == MODEL_LEGEND:
@@ -248,8 +256,8 @@ def _from_mapping(name: str, mapping: Mapping[Any, Any], mask: OneHotInput) -> L
             continue
         if word not in indices:
             raise InputError(
-                f"The legend {name} gives value {value} the class {target!r}, which the model does not have; "
-                f"it has {', '.join(entry.name for entry in mask.classes)} (or nodata)."
+                f"The legend {name} gives value {value} the class {clipped(repr(target))}, which the "
+                f"model does not have; it has {', '.join(entry.name for entry in mask.classes)} (or nodata)."
             )
         classes.append(LegendClass((value,), str(target), mask.classes[indices[word]].color, indices[word]))
     # Colours are the model's, not the raster's: a colour-coded mask cannot be read by them.
@@ -265,25 +273,21 @@ def _from_document(name: str, document: Any, mask: OneHotInput) -> Legend:
             model_class = entry["model_class"]
             candidates = [_normal(word) for word in [model_class, *entry.get("also", [])] if word is not None]
             index = next((indices[word] for word in candidates if word in indices), None)
-            color = entry.get("color")
+            color = _color(entry.get("color"))
             values = tuple(_integer(v, name) for v in [entry["value"], *entry.get("other_values", [])])
-            classes.append(
-                LegendClass(
-                    values, str(entry["name"]), tuple(color) if color else None, index, model_class is None
-                )
-            )
+            classes.append(LegendClass(values, str(entry["name"]), color, index, model_class is None))
         title, source = str(document["title"]), str(document.get("source", ""))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"The legend {name} is malformed ({error}); it must hold a title and classes with value, "
-            "name, color and model_class."
+            f"The legend {name} is malformed ({clipped(error)}); it must hold a title and classes with "
+            "value, name, color and model_class."
         ) from None
     return _bind(name, title, source, tuple(classes), mask)
 
 
 def _bind(name: str, title: str, source: str, classes: tuple[LegendClass, ...], mask: OneHotInput) -> Legend:
-    values = [value for entry in classes for value in entry.values]
-    twice = next((value for value in values if values.count(value) > 1), None)
+    counts = Counter(value for entry in classes for value in entry.values)
+    twice = next((value for value, count in counts.items() if count > 1), None)
     if twice is not None:
         raise InputError(f"The legend {name} has the value {twice} twice; each value needs one class.")
     model_names, colors = tuple(c.name for c in mask.classes), tuple(c.color for c in mask.classes)
@@ -300,10 +304,11 @@ def _from_file(path: Path, mask: OneHotInput) -> Legend:
     suffix = path.suffix.lower()
     if suffix not in {".json", ".csv"}:
         raise InputError(
-            f"There is no legend named {path}; known are {', '.join(names())}, or give a .json or .csv file."
+            f"There is no legend named {clipped(path)}; known are {', '.join(names())}, or give a .json "
+            "or .csv file."
         )
-    if not path.is_file():
-        raise InputError(f"There is no legend file {path}.")
+    if not os.path.isfile(path):
+        raise InputError(f"There is no legend file {clipped(path)}.")
     if path.stat().st_size > _MAX_FILE_BYTES:
         raise InputError(f"The legend file {path} is larger than 1 MiB, which no legend is.")
     if suffix == ".csv":
@@ -317,8 +322,8 @@ def _from_file(path: Path, mask: OneHotInput) -> Legend:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The legend file {path} is not valid JSON ({error}).") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"The legend file {path} is not valid JSON ({clipped(error)}).") from None
 
 
 def _read_csv(path: Path) -> dict[str, str]:
@@ -327,22 +332,22 @@ def _read_csv(path: Path) -> dict[str, str]:
     except UnicodeDecodeError:
         raise InputError(f"The legend file {path} is not UTF-8 text; save it as UTF-8.") from None
     delimiter = max(",;\t", key=text.count)
-    rows = [
-        [cell.strip() for cell in row]
-        for row in csv.reader(text.splitlines(), delimiter=delimiter)
-        if any(row)
-    ]
+    try:
+        lines = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
+    except csv.Error as error:
+        raise InputError(f"The legend file {path} is not a CSV file ({error}); check it.") from None
+    rows = [row for row in lines if any(row)]
     if rows and not re.fullmatch(r"[+-]?\d+", rows[0][0]):
         rows = rows[1:]
     mapping: dict[str, str] = {}
     for row in rows:
         if len(row) < 2:
             raise InputError(
-                f"The legend file {path} has the line {row[0]!r}; each line must be value,class."
+                f"The legend file {path} has the line {clipped(repr(row[0]))}; each line must be value,class."
             )
         if row[0] in mapping:
             raise InputError(
-                f"The legend file {path} has the value {row[0]} twice; each value needs one class."
+                f"The legend file {path} has the value {clipped(row[0])} twice; each value needs one class."
             )
         mapping[row[0]] = row[1]
     return mapping
@@ -350,8 +355,19 @@ def _read_csv(path: Path) -> dict[str, str]:
 
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,10}", str(value).strip()):
-        raise InputError(f"The legend {name} has {value!r} where a whole raster value was expected.")
+        raise InputError(
+            f"The legend {name} has {clipped(repr(value))} where a whole raster value was expected."
+        )
     return int(value)
+
+
+def _color(given: Any) -> Color | None:
+    if not given:
+        return None
+    if len(given) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in given):
+        raise TypeError(f"color {given}")
+    red, green, blue = given
+    return red, green, blue
 
 
 def _indices(mask: OneHotInput) -> dict[str, int]:

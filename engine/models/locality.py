@@ -109,7 +109,7 @@ class Probe:
                 problem = problem if isinstance(problem, ModelError) else error
         if isinstance(problem, ModelError):
             raise problem
-        reason = str(problem).splitlines()[0][:200]
+        reason = str(problem).partition("\n")[0][:200]
         raise ModelError(
             f"The network ran on no window size that was tried, from 224 to 1024 pixels ({reason})."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engine.errors import ModelError
+from engine.models.item import clipped
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -40,6 +41,7 @@ _CHILDREN = {
     "tensor": {13: "external_data"},
 }
 _MAX_DEPTH = 64
+_MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class TensorInfo:
 
     def __str__(self) -> str:
         dimensions = " x ".join("any" if size is None else str(size) for size in self.shape)
-        return f"{self.name} ({dimensions}, {self.dtype})"
+        return f"{clipped(self.name)} ({dimensions}, {self.dtype})"
 
 
 @dataclass(frozen=True)
@@ -118,26 +120,33 @@ def open_session(path: Path, threads: int | None = None) -> onnxruntime.Inferenc
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-        reason = str(error).splitlines()[0].split(" : ", 2)[-1][:300]
+        reason = clipped(str(error).partition("\n")[0].split(" : ", 2)[-1], 300)
         raise ModelError(f"The ONNX file {path} cannot be opened ({reason}); export it again.") from None
 
 
 def tensors(
     session: onnxruntime.InferenceSession,
 ) -> tuple[list[TensorInfo], list[TensorInfo]]:
-    """Inputs and outputs of a graph."""
-    inputs, outputs = (
-        [
-            TensorInfo(
-                entry.name,
-                _DTYPES.get(entry.type, entry.type),
-                tuple(size if isinstance(size, int) and size > 0 else None for size in entry.shape or ()),
-            )
-            for entry in entries
-        ]
-        for entries in (session.get_inputs(), session.get_outputs())
-    )
-    return inputs, outputs
+    """Inputs and outputs of a graph.
+
+    Raises:
+        ModelError: A name is not UTF-8.
+    """
+    try:
+        return _described(session.get_inputs()), _described(session.get_outputs())
+    except UnicodeDecodeError:
+        raise ModelError("The ONNX graph has names that are not UTF-8 text; export it again.") from None
+
+
+def _described(entries: Iterable[onnxruntime.NodeArg]) -> list[TensorInfo]:
+    return [
+        TensorInfo(
+            entry.name,
+            _DTYPES.get(entry.type, entry.type),
+            tuple(size if isinstance(size, int) and size > 0 else None for size in entry.shape or ()),
+        )
+        for entry in entries
+    ]
 
 
 def external_files(path: Path) -> list[str]:
@@ -146,8 +155,24 @@ def external_files(path: Path) -> list[str]:
     Walks the protobuf wire format, so that the files are known before anything opens them.
 
     Raises:
-        ModelError: The file is empty, truncated or no protobuf.
+        ModelError: The file is empty, truncated or no protobuf, or names a file that cannot be.
     """
+    names = _external_names(path)
+    if wrong := [name for name in names if not _can_name_a_file(name)]:
+        raise ModelError(
+            f"The ONNX file {path} keeps weights in '{clipped(wrong[0])}', which cannot be the name of a "
+            "file; export it again."
+        )
+    return names
+
+
+def _can_name_a_file(name: str) -> bool:
+    # onnxruntime gives a meaning of its own to a place with asterisks: an address in memory.
+    plain = name.isprintable() and not set(name) & set('*?"<>|')
+    return bool(name) and plain and all(len(part.encode()) <= _MAX_NAME_BYTES for part in name.split("/"))
+
+
+def _external_names(path: Path) -> list[str]:
     try:
         if path.stat().st_size == 0:
             raise ModelError(f"The ONNX file {path} is empty; export it again.")
@@ -178,6 +203,9 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
     position = start
     while position < end:
         key, position = _varint(data, position)
+        if key >> 32:
+            # Protobuf drops the upper bits, so that another field would be read than is seen here.
+            raise ValueError("field number too large")
         wire = key & 7
         if wire == 0:
             _, position = _varint(data, position)

@@ -11,14 +11,15 @@ import onnxruntime
 from engine.errors import ModelError
 from engine.models.build import write_item
 from engine.models.deepness import read_deepness
-from engine.models.item import ModelItem
-from engine.models.locality import Probe
+from engine.models.item import ModelItem, clipped
+from engine.models.locality import Geometry, Probe
 from engine.models.onnx_graph import ImageGraph, TensorInfo, external_files, open_session, tensors
 from engine.models.onnx_item import OnnxOptions, item_properties
 from engine.models.store import find, new_package
 from engine.models.verify import verify
 
 MAX_MODEL_BYTES = 16 * 2**30
+_MAX_TRIAL_VALUES = 2**28
 
 
 def import_onnx(
@@ -41,10 +42,9 @@ def import_onnx(
     options = options or OnnxOptions()
     extra = _check_files(path)
     session = open_session(path)
-    metadata = read_deepness(session.get_modelmeta().custom_metadata_map, path)
+    metadata = read_deepness(_metadata(session, path), path)
     graph = _graph(session, path, options)
-    low, high = (0.0, 255.0) if graph.input.dtype.startswith("uint") else (-2.0, 2.0)
-    geometry = Probe(graph.run, graph.channels, low, high).measure(graph.fixed_px, metadata.tile_px)
+    geometry = _measured(graph, path, metadata.tile_px)
     properties = item_properties(path, name, graph, geometry, metadata, options)
     task = "super-resolution" if geometry.scale_factor > 1 else "regression"
     with new_package(name, replace) as folder:
@@ -87,6 +87,31 @@ def _check_files(path: Path) -> list[str]:
             f"{MAX_MODEL_BYTES // 2**30} GiB can be imported."
         )
     return extra
+
+
+def _metadata(session: onnxruntime.InferenceSession, path: Path) -> dict[str, str]:
+    try:
+        return session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError:
+        raise ModelError(f"The metadata of {path} are not UTF-8 text; export it again.") from None
+
+
+def _measured(graph: ImageGraph, path: Path, preferred_px: int | None) -> Geometry:
+    fixed_px = graph.fixed_px
+    if graph.channels * (fixed_px or 256) ** 2 > _MAX_TRIAL_VALUES:
+        raise ModelError(
+            f"The network in {path} takes {graph.channels} channels of {fixed_px or 'any'} pixels a side, "
+            "too many to try it out; export it with smaller windows."
+        )
+    low, high = (0.0, 255.0) if graph.input.dtype.startswith("uint") else (-2.0, 2.0)
+    try:
+        return Probe(graph.run, graph.channels, low, high).measure(fixed_px, preferred_px)
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise ModelError(
+            f"The network in {path} fails on a trial window ({clipped(error)}); export it again."
+        ) from None
 
 
 def _graph(session: onnxruntime.InferenceSession, path: Path, options: OnnxOptions) -> ImageGraph:

@@ -298,7 +298,9 @@ class Properties(BaseModel):
     citation: Text = Field(alias=_alias("citation"), default="")
     training: dict[str, Any] = Field(alias=_alias("training"), default={})
     metrics: dict[str, Any] = Field(alias=_alias("metrics"), default={})
-    sample_statistics: dict[str, Any] = Field(alias=_alias("sample_statistics"), default={})
+    sample_statistics: dict[str, dict[str, dict[str, float]]] = Field(
+        alias=_alias("sample_statistics"), default={}
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Properties:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,12 +19,17 @@ from typing import IO, Literal
 import platformdirs
 
 from engine.errors import ModelError, OutputError
-from engine.models.item import ITEM_NAME, MAX_ITEM_BYTES, ModelItem, parse
+from engine.models.item import ITEM_NAME, MAX_ITEM_BYTES, ModelItem, clipped, parse
 from engine.models.schema import NAME_PATTERN, Document
 
 BUNDLED_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models"
 _MAX_ZIP_ENTRIES = 10_000
 _CHUNK_BYTES = 1 << 20
+# What zipfile and the decompressors raise for archives that contradict themselves.
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, NotImplementedError),
+    *(RuntimeError, ValueError, OverflowError),
+)
 
 Origin = Literal["environment", "user", "bundled"]
 
@@ -80,15 +87,15 @@ def find(name_or_folder: str | Path) -> ModelItem:
     """
     text = str(name_or_folder)
     is_path = isinstance(name_or_folder, Path) or "/" in text or "\\" in text or text in {".", ".."}
-    if is_path or (Path(text) / ITEM_NAME).is_file():
+    if is_path or os.path.isfile(os.path.join(text, ITEM_NAME)):
         return ModelItem.load(text)
     for _, parent in search_folders():
-        if text and (parent / text / ITEM_NAME).is_file():
+        if text and os.path.isfile(parent / text / ITEM_NAME):
             return _load_named(parent / text)
     known = ", ".join(sorted(entry.name for entry in entries())) or "none"
     raise ModelError(
-        f"There is no model named {text!r}; installed: {known}. Give one of these names or the folder "
-        "of a model package."
+        f"There is no model named '{clipped(text)}'; installed: {known}. Give one of these names or "
+        "the folder of a model package."
     )
 
 
@@ -102,15 +109,17 @@ def install(source: str | Path, replace: bool = False) -> ModelItem:
         OutputError: The models folder cannot be written or is full.
     """
     source = Path(source)
-    if source.is_dir():
+    if os.path.isdir(source):
         item = ModelItem.load(source)
         paths = {path.relative_to(item.folder).as_posix(): path for path in item.files}
         text = (item.folder / ITEM_NAME).read_bytes()
         return _install(
             parse(text, str(source / ITEM_NAME)), text, lambda name: paths[name].open("rb"), replace
         )
-    if not source.is_file():
-        raise ModelError(f"There is nothing at {source}; give the folder or the .zip of a model package.")
+    if not os.path.isfile(source):
+        raise ModelError(
+            f"There is nothing at {clipped(source)}; give the folder or the .zip of a model package."
+        )
     if not zipfile.is_zipfile(source):
         raise ModelError(
             f"The file {source} is neither a model package folder nor a zip file of one; a weights file "
@@ -129,7 +138,7 @@ def remove(name: str) -> Path:
         OutputError: It cannot be deleted.
     """
     folder = user_folder() / name
-    if not name or Path(name).name != name or not (folder / ITEM_NAME).is_file():
+    if not name or Path(name).name != name or not os.path.isfile(folder / ITEM_NAME):
         raise ModelError(_why_not_removable(name))
     if folder.is_symlink():
         folder.unlink()
@@ -154,7 +163,8 @@ def new_package(name: str, replace: bool = False) -> Iterator[Path]:
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ModelError(
-            f"{name!r} cannot be a model's name; use small letters, digits, '.', '_' and '-', at most 64."
+            f"'{clipped(name)}' cannot be a model's name; use small letters, digits, '.', '_' and '-', at "
+            "most 64."
         )
     target = user_folder() / name
     if target.exists() and not replace:
@@ -198,7 +208,7 @@ def _load_named(folder: Path) -> ModelItem:
 
 def _why_not_removable(name: str) -> str:
     for origin, parent in search_folders():
-        if name and Path(name).name == name and (parent / name / ITEM_NAME).is_file():
+        if name and Path(name).name == name and os.path.isfile(parent / name / ITEM_NAME):
             if origin == "bundled":
                 return f"The model {name} is part of EO Translate and cannot be removed."
             return (
@@ -206,7 +216,7 @@ def _why_not_removable(name: str) -> str:
                 "yourself."
             )
     mine = ", ".join(entry.name for entry in entries() if entry.origin == "user") or "none"
-    return f"There is no installed model named {name!r}; you can remove: {mine}."
+    return f"There is no installed model named '{clipped(name)}'; you can remove: {mine}."
 
 
 def _install(
@@ -282,19 +292,19 @@ def _checked_members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfil
         name = info.filename
         if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
             raise ModelError(
-                f"The file {source} holds {name!r}, a path that leaves the archive; nothing was installed."
+                f"The file {source} holds '{clipped(name)}', a path that leaves the archive; nothing was "
+                "installed."
             )
         if stat.S_ISLNK(info.external_attr >> 16):
             raise ModelError(
-                f"The file {source} holds the link {name!r}; a model package holds plain files only, "
-                "and nothing "
-                "was installed."
+                f"The file {source} holds the link '{clipped(name)}'; a model package holds plain "
+                "files only, and nothing was installed."
             )
         if info.flag_bits & 1:
             raise ModelError(f"The file {source} is encrypted; unpack it and install the folder.")
         if name in members or len(members) >= _MAX_ZIP_ENTRIES:
             raise ModelError(
-                f"The file {source} holds {name!r} twice or too many files to be a model package; "
+                f"The file {source} holds '{clipped(name)}' twice or too many files to be a model package; "
                 "nothing was "
                 "installed."
             )
@@ -307,7 +317,8 @@ def _checked_members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfil
 def _zip_errors(source: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _ZIP_ERRORS as error:
         raise ModelError(
-            f"The zip file {source} is damaged or in a form that cannot be read ({error}); download it again."
+            f"The zip file {source} is damaged or in a form that cannot be read ({clipped(error)}); download "
+            "it again."
         ) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import MissingPackageError, ModelError
-from engine.models.item import ITEM_NAME, ModelItem
+from engine.models.item import ITEM_NAME, ModelItem, clipped
 from engine.models.onnx_graph import TensorInfo, external_files, open_session, tensors
 from engine.models.weights import check_hash
 
@@ -71,15 +71,17 @@ def _check_stac(document: dict[str, Any], item: ModelItem) -> None:
         )
     except Unresolvable as unresolvable:
         raise ModelError(
-            f"The file {where} asks for a schema that is not at hand ({unresolvable})."
+            f"The file {where} asks for a schema that is not at hand ({clipped(unresolvable)})."
         ) from None
     if error is not None:
         field = ".".join(str(step) for step in error.absolute_path) or "the item"
-        raise ModelError(f"The file {where} is not a valid STAC Item: {field}: {error.message[:300]}.")
+        raise ModelError(
+            f"The file {where} is not a valid STAC Item: {clipped(field)}: {clipped(error.message, 300)}."
+        )
     try:
         pystac.Item.from_dict(document)
     except Exception as problem:  # pystac raises whatever its parsers raise
-        raise ModelError(f"The file {where} is not a valid STAC Item: {problem}.") from None
+        raise ModelError(f"The file {where} is not a valid STAC Item: {clipped(problem, 300)}.") from None
 
 
 def _depth(error: Any) -> int:
@@ -99,7 +101,9 @@ def _check_mlm(document: dict[str, Any], item: ModelItem) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(step) for step in first["loc"])
-        raise ModelError(f"In {where}, properties.{field} is no valid MLM field: {first['msg']}.") from None
+        raise ModelError(
+            f"In {where}, properties.{clipped(field)} is no valid MLM field: {clipped(first['msg'], 300)}."
+        ) from None
     described = {entry.name: entry.input.shape for entry in mlm.input}
     for entry in item.inputs:
         channel = 3 if entry.layout == "NHWC" else 1

@@ -16,6 +16,7 @@ from engine.spec import Extent
 from engine.tiling.lattice import Box
 
 _EQUATOR_DEGREE_M = 111_320.0
+_MAX_SIDE_PX = 2**31 - 1  # GDAL counts pixels with 32 bits
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,15 @@ class Grid:
         return min(xs), min(ys), max(xs), max(ys)
 
     def box_of(self, extent: Extent) -> Box | None:
-        """The pixels that an extent (CRS units) touches, cut at the grid's border; None if there are none."""
+        """The pixels that an extent (CRS units) touches, cut at the grid's border; None if there are none.
+
+        Raises:
+            InputError: The extent is not four finite numbers.
+        """
+        if not all(math.isfinite(value) for value in extent):
+            raise InputError(
+                f"The extent {tuple(extent)} must be four finite numbers: xmin, ymin, xmax, ymax."
+            )
         xmin, ymin, xmax, ymax = extent
         pixels = [~self.transform * (x, y) for x in (xmin, xmax) for y in (ymin, ymax)]
         cols, rows = zip(*pixels, strict=True)
@@ -122,7 +131,7 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
 
     Raises:
         InputError: The CRS is unknown, the reference raster has none to start from, or the pixels would be
-            larger than the raster.
+            larger than the raster, or too many.
     """
     own = Grid.of(reference)
     if crs is None and resolution is None:
@@ -140,6 +149,11 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
     else:
         bounds, pixel = own.bounds(), resolution or own.pixel_size
     _check_size(pixel, bounds, target)
+    if not max(abs(edge) for edge in bounds) / pixel < _MAX_SIDE_PX:
+        raise InputError(
+            f"The output would lie more than {_MAX_SIDE_PX} pixels from the origin of {describe_crs(target)} "
+            f"at the resolution {pixel:g}; give a larger one, or check where {reference.name} lies."
+        )
     left, top = math.floor(bounds[0] / pixel + 1e-3), math.ceil(bounds[3] / pixel - 1e-3)
     right, bottom = math.ceil(bounds[2] / pixel - 1e-3), math.floor(bounds[1] / pixel + 1e-3)
     transform = Affine(pixel, 0, left * pixel, 0, -pixel, top * pixel)
@@ -156,7 +170,7 @@ def parse_crs(text: str) -> CRS:
         return CRS.from_user_input(text)
     except (CRSError, ValueError):
         raise InputError(
-            f"{text!r} is not a coordinate reference system; give a code such as EPSG:32633."
+            f"{text[:200]!r} is not a coordinate reference system; give a code such as EPSG:32633."
         ) from None
 
 
@@ -201,7 +215,7 @@ def _suggested(
             *Grid.of(reference).bounds(),
             resolution=resolution,
         )
-    except (CRSError, RasterioError, ValueError) as error:
+    except Exception as error:  # rasterio passes some of GDAL's errors on as they are
         raise InputError(
             f"{reference.name} cannot be transformed to {describe_crs(target)} ({error})."
         ) from None

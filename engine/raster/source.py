@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import AffineError
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
@@ -27,8 +29,15 @@ from engine.spec import InputRaster
 from engine.tiling.lattice import Box, split
 
 SAMPLE_PX = 1024
+# No request leaves the machine, whatever a raster refers to: there is no such kind of proxy.
+_NO_NETWORK = "no-network://eo-translate"
 # Bounded block cache, no requests over the network.
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 64 << 20, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network"}
+GDAL_OPTIONS = {
+    "GDAL_CACHEMAX": 64 << 20,
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network",
+    "GDAL_HTTP_PROXY": _NO_NETWORK,
+    "GDAL_HTTPS_PROXY": _NO_NETWORK,
+}
 _SHRINK = 1.5  # from this ratio of pixel sizes on, an average says more than the nearest four pixels
 # tolerance=0 makes rasterio 1.4 build a warper without a transformer; this is exact for all that matters.
 _WARP_TOLERANCE_PX = 1e-6
@@ -59,6 +68,11 @@ _REMOTE = re.compile(
     re.IGNORECASE,
 )
 _WEB_DOCUMENT = re.compile(rb"<(GDAL_WMS|WMS_GDAL|GDAL_WMTS|WCS_GDAL|GDAL_HTTP)", re.IGNORECASE)
+_REFERENCE_DOCUMENT = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(\?xml|VRTDataset|GDALTileIndexDataset)")
+_REFERENCE = re.compile(r"<(?:SourceFilename|SourceDataset|IndexDataset)\b[^>]*>([^<]*)<")
+_MAX_DOCUMENT_BYTES = 16 << 20
+# What a place in the world can be: far more pixels than there are centimetres around the equator.
+_MAX_WORLD_PX = 2**40
 
 
 @dataclass(frozen=True)
@@ -85,12 +99,19 @@ def open_raster(path: str, modality: str) -> DatasetReader:
         InputError: It is missing, remote, no raster, complex, or located by ground control points alone.
     """
     _check_place(path, modality)
+    _check_references(path, modality)
     try:
         dataset = DatasetReader(path, driver=_local_drivers())
-    except RasterioIOError as error:
+    except (RasterioIOError, UnicodeError) as error:
         raise InputError(_why_not_open(path, modality, error)) from None
     try:
         _check_content(dataset, modality)
+        _check_grid(dataset, modality)
+    except UnicodeDecodeError:
+        dataset.close()
+        raise InputError(
+            f"The {modality} raster {path} holds names that are not UTF-8 text; it may be damaged."
+        ) from None
     except InputError:
         dataset.close()
         raise
@@ -287,15 +308,43 @@ def _check_place(path: str, modality: str) -> None:
             "GeoTIFF first "
             "(in QGIS: Export > Save As > Raw data) and give that file."
         )
-    if os.path.exists(path.removeprefix("file://")) or path.startswith("/vsi"):
+    local = path.removeprefix("file://")
+    if os.path.exists(local):
+        # A pipe or a terminal would be waited for, and cannot be read twice.
+        if not (os.path.isfile(local) or os.path.isdir(local)):
+            raise InputError(f"The {modality} input {path} is no file but a device or a pipe; give a file.")
+        return
+    if path.startswith("/vsi") and "/vsistdin" not in path:
         return
     # A subdataset such as NETCDF:"file.nc":variable names a file inside.
     parts = re.split(r'[:"]', path)[1:]
     if not any(part and os.path.exists(part) for part in parts):
-        raise InputError(f"The {modality} raster {path} does not exist; check the path.")
+        raise InputError(f"The {modality} raster {_shown(path)} does not exist; check the path.")
 
 
-def _why_not_open(path: str, modality: str, error: RasterioIOError) -> str:
+def _shown(path: str) -> str:
+    return path if len(path) <= 500 and path.isprintable() else repr(path[:500])[1:-1]
+
+
+def _check_references(path: str, modality: str) -> None:
+    """Refuses a virtual raster that names a web layer; what hides deeper is stopped by ``GDAL_OPTIONS``."""
+    try:
+        with open(path.removeprefix("file://"), "rb") as file:
+            if not _REFERENCE_DOCUMENT.match(file.read(100)):
+                return
+            file.seek(0)
+            text = file.read(_MAX_DOCUMENT_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return
+    for place in map(html.unescape, _REFERENCE.findall(text)):
+        if _REMOTE.search(place.strip()) or _WEB_DOCUMENT.search(place.encode()):
+            raise InputError(
+                f"The {modality} input {path} points to a web layer ({_shown(place.strip()[:80])}); save "
+                "that as a GeoTIFF first and give the file."
+            )
+
+
+def _why_not_open(path: str, modality: str, error: Exception) -> str:
     try:
         with open(path, "rb") as file:
             head = file.read(4096)
@@ -336,6 +385,21 @@ def _check_content(dataset: DatasetReader, modality: str) -> None:
             f"The {modality} raster {name} is located by ground control points or RPCs alone and has no "
             "grid yet; "
             "warp it first, for example with: gdalwarp -t_srs EPSG:4326 in.tif out.tif."
+        )
+
+
+def _check_grid(dataset: DatasetReader, modality: str) -> None:
+    transform, name = dataset.transform, dataset.name
+    try:
+        grid = Grid.of(dataset)
+        usable = all(map(math.isfinite, (*transform, *grid.bounds())))
+        usable &= max(map(abs, grid.origin)) < _MAX_WORLD_PX
+    except (AffineError, ArithmeticError, ValueError):
+        usable = False
+    if not usable:
+        raise InputError(
+            f"The {modality} raster {name} has a broken georeference {tuple(transform)[:6]}: its pixels have "
+            "no size or lie nowhere on Earth; set it again, for example with gdal_edit."
         )
 
 
