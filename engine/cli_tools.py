@@ -80,7 +80,7 @@ def _print_seams(report: Report) -> None:
         typer.echo("No seam lines inside: the raster lies within one tile.")
     for axis in report.axes:
         if axis.lines:
-            typer.echo(f"between {axis.name}: {axis.lines} seam lines, {axis.segments} tile sides")
+            typer.echo(f"between {axis.name}: {axis.lines} seam lines with {axis.segments} tile sides")
         for figure in axis.figures:
             value = "   -  " if figure.value is None else f"{figure.value:6.3f}"
             z = "" if figure.z is None else f"z {figure.z:5.1f}"

@@ -109,20 +109,26 @@ def examine(path: Path, grid: str | None = None) -> Report:
         return Report(str(path), *size, dataset.dtypes[0], lattice, axes, sha256)
 
 
-def pixel_hash(dataset: rasterio.DatasetReader) -> str:
+def pixel_hash(dataset: rasterio.DatasetReader, window: Window | None = None) -> str:
     """SHA-256 of the decoded pixels: little-endian, row by row, in a row band by band.
 
     Before them, the data type's name and bands, height and width in decimal. Compression, block layout and
     tags do not count.
+
+    Args:
+        dataset: An open raster.
+        window: Part of it, whole pixels; None: all of it.
     """
-    shape = dataset.count, dataset.height, dataset.width
+    window = window or Window(0, 0, dataset.width, dataset.height)
+    top, left, height, width = (int(v) for v in (window.row_off, window.col_off, window.height, window.width))
+    shape = dataset.count, height, width
     digest = hashlib.sha256(f"{dataset.dtypes[0]} {shape[0]} {shape[1]} {shape[2]}\n".encode())
-    row_bytes = dataset.count * dataset.width * np.dtype(dataset.dtypes[0]).itemsize
+    row_bytes = dataset.count * width * np.dtype(dataset.dtypes[0]).itemsize
     block_rows = dataset.block_shapes[0][0]
     rows = max(1, _STRIP_BYTES // row_bytes)
     rows = rows // block_rows * block_rows or rows
-    for row in range(0, dataset.height, rows):
-        strip = dataset.read(window=Window(0, row, dataset.width, min(rows, dataset.height - row)))
+    for row in range(0, height, rows):
+        strip = dataset.read(window=Window(left, top + row, width, min(rows, height - row)))
         strip = strip.astype(strip.dtype.newbyteorder("<"), copy=False)
         digest.update(np.ascontiguousarray(strip.transpose(1, 0, 2)).tobytes())
     return digest.hexdigest()

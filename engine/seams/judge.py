@@ -20,6 +20,8 @@ S4_BAR = 0.97
 SIGNIFICANT = 3.0
 _NEAREST = 8  # comparable phases on each side: near ones see the same landscape
 _MIN_PHASES = 8
+_ALIKE = 1.5  # ratio of pixel counts
+_NORMAL = {1: 0.8413, 2: 0.9772}  # share of a normal distribution below k standard deviations
 _MIN_CONTRASTS = 8
 
 
@@ -77,7 +79,8 @@ def judge(name: str, profile: Profile, size: int) -> Axis:
     segments = int(profile.segments[offsets].sum()) if inside else 0
     figures: tuple[Figure, ...] = ()
     if inside:
-        figures = (_s2(step, offsets), _s3(gradient, offsets), _s4(energy, profile))
+        others = [_alike(pixels, offsets) for pixels in (profile.step_n, profile.gradient_n)]
+        figures = (_s2(step, offsets, others[0]), _s3(gradient, offsets, others[1]), _s4(energy, profile))
     return Axis(name, inside, segments, figures, step, gradient, energy)
 
 
@@ -114,19 +117,19 @@ def _relative_energy(profile: Profile) -> NDArray[np.float64]:
     return (energy / reference).reshape(-1)
 
 
-def _s2(step: NDArray[np.float64], offsets: list[int]) -> Figure:
-    if _nothing(step, offsets):
+def _s2(step: NDArray[np.float64], offsets: list[int], others: NDArray[np.bool_]) -> Figure:
+    if _nothing(step, offsets, others):
         return _none("S2")
     value = float(np.nanmax(step[offsets]))
-    z = _z(value, step, offsets)
+    z = _z(value, step[others])
     return Figure("S2", value, z, "pass" if z < S2_Z_BAR else "fail")
 
 
-def _s3(gradient: NDArray[np.float64], offsets: list[int]) -> Figure:
-    if _nothing(gradient, offsets):
+def _s3(gradient: NDArray[np.float64], offsets: list[int], others: NDArray[np.bool_]) -> Figure:
+    if _nothing(gradient, offsets, others):
         return _none("S3")
     value = float(max(gradient[offsets], key=lambda ratio: abs(np.nan_to_num(ratio, nan=1.0) - 1)))
-    z = _z(value, gradient, offsets)
+    z = _z(value, gradient[others])
     if S3_BAR[0] <= value <= S3_BAR[1]:
         return Figure("S3", value, z, "pass")
     if abs(z) >= SIGNIFICANT:
@@ -136,7 +139,7 @@ def _s3(gradient: NDArray[np.float64], offsets: list[int]) -> Figure:
 
 def _s4(energy: NDArray[np.float64], profile: Profile) -> Figure:
     phases = profile.lines.overlap_phases()
-    if _nothing(energy, phases):
+    if _nothing(energy, phases, np.isfinite(energy)):
         return _none("S4")
     value = float(np.nanmin(energy[phases]))
     contrasts = np.array(profile.contrasts)
@@ -152,19 +155,31 @@ def _s4(energy: NDArray[np.float64], profile: Profile) -> Figure:
     return Figure("S4", value, z, "unclear", "tiles of this image differ as much")
 
 
-def _nothing(profile: NDArray[np.float64], phases: list[int]) -> bool:
-    return not np.isfinite(profile[phases]).any() or np.isfinite(profile).sum() < _MIN_PHASES
+def _alike(pixels: NDArray[np.float64], offsets: list[int]) -> NDArray[np.bool_]:
+    """(P,) the phases without a seam that have about as many pixels: fewer of them scatter more."""
+    wanted = pixels[offsets].max()
+    alike = (pixels > 0) & (pixels >= wanted / _ALIKE) & (pixels <= wanted * _ALIKE)
+    alike[offsets] = False
+    return alike
+
+
+def _nothing(profile: NDArray[np.float64], phases: list[int], others: NDArray[np.bool_]) -> bool:
+    return not np.isfinite(profile[phases]).any() or np.isfinite(profile[others]).sum() < _MIN_PHASES
 
 
 def _none(name: str) -> Figure:
     return Figure(name, None, None, "unclear", "too few pixels or phases to compare with")
 
 
-def _z(value: float, profile: NDArray[np.float64], offsets: list[int]) -> float:
-    """Distance from the other phases' median; the spread is robust, and that of the upper half if larger."""
-    others = np.delete(profile, offsets)
+def _z(value: float, others: NDArray[np.float64]) -> float:
+    """Distance of the seam phase from the other phases' median, in their standard deviations.
+
+    The spread is the robust one (1.4826 MAD), or more where the tail on the value's side is longer than a
+    normal distribution's: edges of fields and roads give landscapes long tails, seams or not.
+    """
     others = others[np.isfinite(others)]
     middle = np.median(others)
-    mad = 1.4826 * np.median(np.abs(others - middle))
-    spread = max(mad, np.percentile(others, 84.13) - middle, 1e-9)
+    distances = (others - middle) * (1 if value >= middle else -1)
+    tail = [np.quantile(distances, share) / deviations for deviations, share in _NORMAL.items()]
+    spread = max(1.4826 * np.median(np.abs(distances)), *tail, 1e-9)
     return float((value - middle) / spread)

@@ -42,9 +42,9 @@ def write(report: Report, target: Path) -> None:
     _image(canvas, report)
     for column, (axis, lines) in enumerate(zip(report.axes, (report.lattice.rows, report.lattice.columns))):
         x = 2 * _GAP + _IMAGE_PX + column * (_PLOT_WIDTH + _GAP)
-        heading = f"between {axis.name}: {axis.lines} seam lines"
+        heading = f"between {axis.name}: {axis.lines} seam line{'s' * (axis.lines != 1)}"
         canvas.text(heading, x, 24, _INK, 2)
-        canvas.text("px from the seam", x, 46, _QUIET)
+        canvas.text("pixels from the seam", x, 46, _QUIET)
         for row, (figure, values) in enumerate(zip(axis.figures, (axis.step, axis.gradient, axis.energy))):
             place = (x, _TOP + 34 + row * (_PLOT_HEIGHT + 82), _PLOT_WIDTH, _PLOT_HEIGHT)
             _plot(canvas, figure, values, lines, place)
