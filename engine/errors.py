@@ -41,6 +41,12 @@ class OutOfMemoryError(DeviceError):
     """The device has too little memory for the windows it was given; fewer or smaller ones may fit."""
 
 
+class ClusterError(EOTranslateError):
+    """The cluster's scheduler or its workers cannot be reached or are lost."""
+
+    code = "cluster"
+
+
 class MissingPackageError(EOTranslateError):
     """An optional package that this model needs is not installed."""
 

@@ -159,7 +159,7 @@ class Scene:
     def _values(
         self, index: int, steps: Iterator[Step], kept: Kept[NDArray[np.float32]]
     ) -> NDArray[np.float32] | None:
-        """Physical values (C, h * f, w * f) of a sample, NaN where inputs are invalid; None: nowhere valid."""
+        """Physical values (C, h * f, w * f) of a sample, NaN where inputs are invalid; None: all of it."""
         assembly, valid = Assembly(self.plan, self._bands, self._factor, self.chunks[index]), None
         for step in steps:
             if step.window is None:
