@@ -211,6 +211,9 @@ def _session(item: ModelItem, choices: list[Providers], threads: int | None) -> 
     options.use_deterministic_compute = on_cpu or choices[0][0][1]["use_tf32"] == "0"
     # Planning the memory of a whole run ahead takes up to twice as much of it on the CPU.
     options.enable_mem_pattern = not on_cpu
+    if on_cpu:
+        # Threads that wait by spinning take the cores from those that read, encode and write.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
     if not on_cpu and hasattr(onnxruntime, "preload_dlls"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from engine.translators.batching import (
 
 if TYPE_CHECKING:
     import torch
+
+_settings = threading.Lock()
 
 
 class TorchTranslator:
@@ -88,8 +91,9 @@ class TorchTranslator:
         import torch
 
         upload = self._from_pinned if self.device == "cuda" else torch.from_numpy
+        there = [upload(array) for array in arguments]
         with torch.inference_mode(), _arithmetic(self._profile):
-            fed = [upload(array).to(dtype=self._dtype, memory_format=self._layout) for array in arguments]
+            fed = [array.to(dtype=self._dtype, memory_format=self._layout) for array in there]
             # Small dtypes are copied as they are, and widened here.
             result = self._finish(self._network(*fed).float()).to("cpu", non_blocking=True)
             if self.device == "cuda":
@@ -162,13 +166,13 @@ def open(
 
 @contextlib.contextmanager
 def _arithmetic(profile: str) -> Iterator[None]:
-    """Torch's settings for a profile; they belong to the process, so they are put back."""
+    """Torch's settings for a profile, one thread at a time: they belong to the process, and are put back."""
     import torch
 
     fast, matmul = profile == "fast", torch.backends.cuda.matmul
-    before = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
     # TF32 would make the same job give other pixels on another GPU, and measured algorithms from run to run.
-    with torch.backends.cudnn.flags(benchmark=fast, deterministic=not fast, allow_tf32=fast):
+    with _settings, torch.backends.cudnn.flags(benchmark=fast, deterministic=not fast, allow_tf32=fast):
+        before = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
         try:
             matmul.allow_tf32 = fast
             torch.use_deterministic_algorithms(not fast)

@@ -1,6 +1,7 @@
 """Batches, profiles, buffers and memory of the translators, on the CPU; nothing here needs a GPU."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from engine.translators import feed_forward
 from engine.translators.base import close_warm, warm_translator
 from engine.translators.batching import fitting_batch, measured_batch, padded
 from engine.translators.bound import Bound
+from engine.translators.cuda_memory import free_bytes
 
 CHANNELS = {"sar": 4, "dem": 2, "noise": 2}
 ROOT = Path(__file__).parents[2]
@@ -335,6 +337,12 @@ def test_precisions_of_a_model(tmp_path):
 def test_a_graph_runs_in_its_own_precision_alone(any_batch):
     with pytest.raises(InputError, match=r"precision it was exported in.*leave precision at float32\."):
         warm_translator(any_batch, "cpu", 1, "float16")
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a CUDA driver")
+def test_a_machine_without_a_driver_says_so():
+    with pytest.raises(DeviceError, match=r"The CUDA driver .* is not installed; run on the CPU\."):
+        free_bytes()
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="there is CUDA")

@@ -12,6 +12,7 @@ from engine.models import store  # noqa: E402
 from engine.models.checkpoint_import import import_checkpoint  # noqa: E402
 from engine.models.describe import describe  # noqa: E402
 from engine.models.item import ModelItem  # noqa: E402
+from engine.models.verify import verify  # noqa: E402
 from engine.networks.aras400k import SpadeGenerator  # noqa: E402
 from engine.translators import torch_networks  # noqa: E402
 from engine.translators.base import close_warm, warm_translator  # noqa: E402
@@ -108,6 +109,7 @@ def test_precisions_that_the_model_allows(item, tmp_path):
     with pytest.raises(InputError, match="may be run in float32, and bfloat16 was asked for"):
         warm_translator(item, "cpu", 1, "bfloat16")
     half = with_precisions(item, tmp_path, "float32", "bfloat16")
+    assert verify(half.folder).notes == ()
     assert dict(describe(half))["precision"] == "may be run in float32, bfloat16"
     exact = torch_networks.open(half, "cpu", 1).translate(masks(1))
     try:
