@@ -15,7 +15,7 @@ CHECKED = engine training eo_translate_plugin tests benchmarks .ci
 
 export SAR DEM MASK LEGEND
 
-.PHONY: help demo test test-engine test-qgis lint bench package docs test-matrix train clean
+.PHONY: help demo test test-engine test-qgis lint bench package docs test-matrix fuzz train clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ docs: .venv-base/.installed ## Algorithm reference and pictures, from the plugin
 
 test-matrix: .venv-base/.installed package ## The zip in QGIS 3.40 on Debian 13 (a chroot of 2.4 GB, root needed)
 	.ci/matrix
+
+fuzz: .venv/.installed ## 10,000 mutated packages, graphs, rasters, jobs and requests (about 15 minutes)
+	nice -n 15 .venv/bin/python tests/fuzz/run.py
 
 train: .venv/.installed ## Fit, score and package both bundled models (about two hours): DATA=folder
 	$(foreach name,sar-to-optical mask-to-image, \

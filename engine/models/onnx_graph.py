@@ -41,7 +41,7 @@ _CHILDREN = {
     "tensor": {13: "external_data"},
 }
 _MAX_DEPTH = 64
-_MAX_NAME_BYTES = 255
+_MAX_PLACE, _MAX_NAME_BYTES = 500, 255
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,11 @@ def external_files(path: Path) -> list[str]:
 def _can_name_a_file(name: str) -> bool:
     # onnxruntime gives a meaning of its own to a place with asterisks: an address in memory.
     plain = name.isprintable() and not set(name) & set('*?"<>|')
-    return bool(name) and plain and all(len(part.encode()) <= _MAX_NAME_BYTES for part in name.split("/"))
+    return (
+        0 < len(name) <= _MAX_PLACE
+        and plain
+        and all(len(part.encode()) <= _MAX_NAME_BYTES for part in name.split("/"))
+    )
 
 
 def _external_names(path: Path) -> list[str]:

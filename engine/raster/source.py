@@ -393,7 +393,7 @@ def _check_grid(dataset: DatasetReader, modality: str) -> None:
     try:
         grid = Grid.of(dataset)
         usable = all(map(math.isfinite, (*transform, *grid.bounds())))
-        usable &= max(map(abs, grid.origin)) < _MAX_WORLD_PX
+        usable &= max(map(abs, grid.origin)) < _MAX_WORLD_PX and 0 < grid.pixel_size < math.inf
     except (AffineError, ArithmeticError, ValueError):
         usable = False
     if not usable:
