@@ -104,15 +104,15 @@ def _height(path: Path) -> int:
 
 def draw(radar: Path, joined: Joined, apart: Joined, target: Path) -> None:
     """Radar in, both results side by side with the joint marked, and the joint at twice its size."""
-    side, gap, top = 620, 24, 60
+    side, gap, top = 620, 40, 96
     canvas = Canvas(3 * side + 4 * gap, top + side + gap, _PAPER)
-    titles = ("Sentinel-1 in", "two runs side by side", "the joint, twice its size")
+    titles = ("Sentinel-1 in", "two runs side by side", "the joint twice its size")
     notes = ("cut in two at the marks", f"S2 at the joint {joined.s2:.2f}, z {joined.z:.1f}", "")
     pictures = quicklook.render(radar, side), quicklook.render(joined.path, side)
     for number, (title, note) in enumerate(zip(titles, notes)):
         x = gap + number * (side + gap)
         canvas.text(title, x, 16, _INK, 2)
-        canvas.text(note, x, 40, _QUIET)
+        canvas.text(note, x, 44, _QUIET, 2)
         if number < len(pictures):
             canvas.paste(pictures[number], x, top)
             mark(canvas, x + JOINT_PX * side // PART.width, top, pictures[number].shape[1])
@@ -121,7 +121,7 @@ def draw(radar: Path, joined: Joined, apart: Joined, target: Path) -> None:
     for number, (title, result) in enumerate(shown):
         y = top + number * (half + gap)
         zoom = around_joint(result.path, side // 2, half // 2)
-        canvas.text(f"{title}: S2 {result.s2:.2f}, z {result.z:.1f}", x, y - 14, _QUIET)
+        canvas.text(f"{title}: S2 {result.s2:.2f}, z {result.z:.1f}", x, y - 22, _QUIET, 2)
         canvas.paste(zoom, x, y)
         mark(canvas, x + zoom.shape[2] // 2, y, zoom.shape[1])
     quicklook.write_png(canvas.pixels, target)

@@ -1,7 +1,8 @@
 """S1 to S5 of the bundled models on real scenes: seamless, and the same however they are cut?
 
-``python benchmarks/seams.py`` prints a table and writes ``benchmarks/results/seams.json``. The scenes come
-from ``$EO_DATA`` (default ``../shared/data``); without one, a simulated scene stands in and is named so.
+``python benchmarks/seams.py`` prints a table, writes ``benchmarks/results/seams.json`` and the pictures
+``docs/images/seams-MODEL.png``. The scenes come from ``$EO_DATA`` (default ``../shared/data``); without one,
+a simulated scene stands in and is named so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from engine import job, seams
 from engine.raster.source import gdal_environment
+from engine.seams import picture
 from engine.seams.judge import S2_Z_BAR, S3_BAR, S4_BAR
 from engine.spec import Job
 
@@ -153,16 +155,18 @@ def scenes(scratch: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def benchmark(name: str, settings: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """All five figures of one job."""
-    whole = scratch / "whole.tif"
+    whole = scratch / f"{settings['model']}.tif"
     started = time.perf_counter()
     job.run(Job(**settings, output=str(whole)))
     seconds = time.perf_counter() - started
+    report = seams.examine(whole)
+    picture.write(report, ROOT / "docs" / "images" / f"seams-{settings['model']}.png")
     return {
         "scene": name,
         "model": settings["model"],
         "run_s": round(seconds, 2),
         "S1": shift_mismatch(settings, scratch),
-        **{key: value for key, value in measure(whole).items() if key != "path"},
+        **{key: value for key, value in report.as_dict().items() if key != "path"},
         "extents": extent_identity(settings, whole, scratch),
     }
 

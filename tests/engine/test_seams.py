@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import tiny_models
+from rasterio.windows import Window
 from rasters import run, sar_values, write
 from typer.testing import CliRunner
 
@@ -269,3 +270,22 @@ def test_a_result_of_the_engine_says_its_own_lattice(tmp_path, monkeypatch):
     assert report.lattice.source.startswith("chunks of 1024 px")
     assert report.has_lines
     assert not report.failed
+
+
+@pytest.fixture
+def neighbours(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    module = pytest.importorskip("neighbours")
+    if not (module.DATA / "ombria" / "index.csv").exists():
+        pytest.skip(f"no OMBRIA data at {module.DATA}; set EO_DATA")
+    return module
+
+
+def test_neighbouring_scenes_join_without_a_step_if_they_share_statistics(tmp_path, neighbours):
+    part = Window(neighbours.PART.col_off, neighbours.PART.row_off, 800, 1024)
+    scene = neighbours.radar_scene(tmp_path / "scene.tif", neighbours.SCENE)
+    radar = neighbours.cut(scene, tmp_path / "radar.tif", part)
+    joined = neighbours.join(radar, tmp_path / "shared", shared=True)
+    assert joined.z < 3
+    apart = neighbours.join(radar, tmp_path / "apart", shared=False)
+    assert apart.z > 5
