@@ -1,10 +1,11 @@
 """Takes the pictures of docs/images that show the plugin: in a real QGIS window, on the sample scene.
 
-    .venv-base/bin/python docs/screenshots.py
+    .venv-base/bin/python docs/screenshots.py            # all of them
+    .venv-base/bin/python docs/screenshots.py preview    # those of the preview, with this engine
 
-Needs QGIS, xvfb-run and the network: the options page creates the engine's environment for its picture. Run
-outside QGIS it builds the plugin, makes a profile and starts QGIS on this same file; run by QGIS (``--code``)
-it takes the pictures and leaves.
+Needs QGIS and xvfb-run; for all of them the network too: the options page creates the engine's environment
+for its picture. Run outside QGIS it builds the plugin, makes a profile and starts QGIS on this same file; run
+by QGIS (``--code``) it takes the pictures and leaves.
 """
 
 from __future__ import annotations
@@ -13,10 +14,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qgis.core import QgsLayerTreeNode
+    from qgis.PyQt.QtWidgets import QWidget
 
 ROOT = Path(os.environ.get("EO_SHOTS_ROOT") or Path(__file__).resolve().parents[1])
+IMAGES = ROOT / "docs" / "images"
 PLUGIN = "eo_translate_plugin"
+ALGORITHMS = (("sartooptical", {"SAR": "sar", "DEM": "dem"}), ("masktoimage", {"MASK": "mask"}))
 DROPPED = ("QT_QPA_PLATFORM", "PYTHONPATH", "VIRTUAL_ENV", "EO_TRANSLATE_PYTHON", "XDG_DATA_HOME")
 SETTINGS = f"""[PythonPlugins]
 {PLUGIN}=true
@@ -31,7 +40,7 @@ checkVersion=false
 """
 
 
-def start_qgis() -> int:
+def start_qgis(preview_only: bool) -> int:
     """Builds the plugin and the scene, and starts QGIS under a virtual display."""
     with tempfile.TemporaryDirectory() as scratch:
         home, scene = Path(scratch), Path(scratch) / "scene"
@@ -47,6 +56,7 @@ def start_qgis() -> int:
             "LANG": "C.UTF-8",
             "EO_SHOTS_ROOT": str(ROOT),
             "EO_SHOTS_SCENE": str(scene),
+            **({"EO_SHOTS_ONLY": "preview", "EO_TRANSLATE_PYTHON": sys.executable} if preview_only else {}),
         }
         qgis = ["qgis", "--nologo", "--noversioncheck", "--profiles-path", scratch, "--code", __file__]
         command = ["xvfb-run", "-a", "-s", "-screen 0 1500x950x24", *qgis]
@@ -54,30 +64,33 @@ def start_qgis() -> int:
 
 
 def take_pictures() -> None:
-    """Inside QGIS: both dialogs, the options page, and a result on the canvas."""
-    import processing
+    """Inside QGIS: dialogs, options page, results on the canvas, and the preview."""
     from qgis.core import QgsProject, QgsRasterLayer
-    from qgis.PyQt.QtWidgets import QApplication, QWidget
-    from qgis.utils import iface
 
-    images, scene = ROOT / "docs" / "images", Path(os.environ["EO_SHOTS_SCENE"])
-    images.mkdir(exist_ok=True)
-
-    def shoot(widget: QWidget, name: str, width: int, height: int) -> None:
-        widget.resize(width, height)
-        widget.show()
-        for _ in range(20):
-            QApplication.processEvents()
-        widget.grab().save(str(images / f"{name}.png"))
-
+    scene = Path(os.environ["EO_SHOTS_SCENE"])
+    IMAGES.mkdir(exist_ok=True)
     for name in ("dem", "mask", "sar"):
         QgsProject.instance().addMapLayer(QgsRasterLayer(str(scene / f"{name}.tif"), name))
-    sar = {"SAR": "sar", "DEM": "dem"}
-    for identifier, given in (("sartooptical", sar), ("masktoimage", {"MASK": "mask"})):
+    if not os.environ.get("EO_SHOTS_ONLY"):
+        shoot_dialogs()
+        shoot_options()
+        shoot_results()
+    shoot_preview()
+    os._exit(0)
+
+
+def shoot_dialogs() -> None:
+    """The dialogs of both algorithms."""
+    import processing
+
+    for identifier, given in ALGORITHMS:
         dialog = processing.createAlgorithmDialog(f"eo_translate:{identifier}", given)
         shoot(dialog, f"dialog-{identifier}", 1000, 760)
         dialog.close()
 
+
+def shoot_options() -> None:
+    """The options page, after it has made and tested the engine's environment."""
     from eo_translate_plugin.engine_setup import EnvironmentInstaller
     from eo_translate_plugin.ui.options_page import OptionsPage
 
@@ -87,12 +100,18 @@ def take_pictures() -> None:
         finished = []
         installer.finished.connect(lambda *outcome, finished=finished: finished.append(outcome))
         start.click()
-        while not finished:
-            QApplication.processEvents()
+        wait_until(lambda finished=finished: finished)
     shoot(page, "options", 820, 640)
     page.close()
 
-    for identifier, given in (("sartooptical", sar), ("masktoimage", {"MASK": "mask"})):
+
+def shoot_results() -> None:
+    """A result of each algorithm on the canvas."""
+    import processing
+    from qgis.core import QgsProject
+    from qgis.utils import iface
+
+    for identifier, given in ALGORITHMS:
         parameters = {**given, "OUTPUT": "TEMPORARY_OUTPUT"}
         processing.runAndLoadResults(f"eo_translate:{identifier}", parameters)
     window = iface.mainWindow()
@@ -100,16 +119,103 @@ def take_pictures() -> None:
     window.resize(1400, 900)
     layers = QgsProject.instance().layerTreeRoot().children()
     for shown, name in ((1, "canvas-sartooptical"), (0, "canvas-masktoimage")):
-        for number, layer in enumerate(layers):
-            layer.setItemVisibilityChecked(number == shown)
-            layer.setExpanded(number == shown)
-        iface.mapCanvas().refreshAllLayers()
-        iface.mapCanvas().waitWhileRendering()
+        show_only(layers[shown])
         shoot(window, name, 1400, 900)
-    os._exit(0)
+    for layer in layers[:2]:
+        QgsProject.instance().removeMapLayer(layer.layerId())
+
+
+def shoot_preview() -> None:
+    """The preview: where it is chosen, while it runs, what it gives, and its settings."""
+    from qgis.core import QgsProject, QgsRectangle
+    from qgis.PyQt.QtCore import QPoint
+    from qgis.utils import iface, plugins
+
+    from eo_translate_plugin.preview.choice import Choice
+
+    window, canvas = iface.mainWindow(), iface.mapCanvas()
+    controller = plugins[PLUGIN]._preview_actions.controller
+    (sar,) = QgsProject.instance().mapLayersByName("sar")
+    (dem,) = QgsProject.instance().mapLayersByName("dem")
+    node = QgsProject.instance().layerTreeRoot().findLayer(sar.id())
+    window.resize(1300, 800)
+    canvas.setDestinationCrs(sar.crs())
+    window.show()
+    settle()
+    size, pixel = canvas.mapSettings().outputSize(), sar.rasterUnitsPerPixelX()
+    sides = size.width() * pixel, size.height() * pixel
+    canvas.setExtent(QgsRectangle.fromCenterAndSize(sar.extent().center(), *sides))
+    iface.setActiveLayer(sar)
+    show_only(node)
+
+    menu = iface.layerTreeView().menuProvider().createContextMenu()
+    menu.popup(window.mapToGlobal(QPoint(130, 420)))
+    ours = next(action for action in menu.actions() if action.text() == "EO Translate")
+    menu.setActiveAction(ours)
+    ours.menu().popup(menu.mapToGlobal(menu.actionGeometry(ours).topRight()))
+    settle()
+    picture = window.screen().grabWindow(window.winId()).copy(0, 400, 860, 400)
+    picture.save(str(IMAGES / "preview-menu.png"))
+    menu.close()
+
+    controller.start(Choice("sartooptical", {"SAR": sar.id(), "DEM": dem.id()}))
+    message = controller._message
+    wait_until(lambda: not controller.is_running or message._progress.value() > 0)
+    shoot(window, "preview-running", 1300, 800)
+    wait_until(lambda: not controller.is_running)
+    canvas.zoomByFactor(1.6)
+    draw()
+    shoot(window, "preview-result", 1300, 800)
+
+    controller.choose(Choice("sartooptical", {"SAR": sar.id(), "DEM": dem.id(), "SEED": 3}))
+    dialog = controller._dialog
+    shoot(dialog, "preview-settings", 460, dialog.sizeHint().height())
+
+
+def show_only(shown: QgsLayerTreeNode) -> None:
+    """Makes one layer of the tree visible, and waits until it is drawn."""
+    from qgis.core import QgsProject
+
+    for layer in QgsProject.instance().layerTreeRoot().children():
+        layer.setItemVisibilityChecked(layer == shown)
+        layer.setExpanded(layer == shown)
+    draw()
+
+
+def draw() -> None:
+    """Draws the map."""
+    from qgis.utils import iface
+
+    iface.mapCanvas().refreshAllLayers()
+    iface.mapCanvas().waitWhileRendering()
+    settle()
+
+
+def shoot(widget: QWidget, name: str, width: int, height: int) -> None:
+    """Takes the picture of a widget."""
+    widget.resize(width, height)
+    widget.show()
+    settle()
+    widget.grab().save(str(IMAGES / f"{name}.png"))
+
+
+def settle() -> None:
+    """Lets QGIS draw what has changed."""
+    from qgis.PyQt.QtWidgets import QApplication
+
+    for _ in range(20):
+        QApplication.processEvents()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Keeps QGIS going until something has happened."""
+    from qgis.PyQt.QtWidgets import QApplication
+
+    while not condition():
+        QApplication.processEvents()
 
 
 if "qgis.utils" in sys.modules:
     take_pictures()
 elif __name__ == "__main__":
-    sys.exit(start_qgis())
+    sys.exit(start_qgis(sys.argv[1:] == ["preview"]))

@@ -396,10 +396,6 @@
       <translation>Was die Werte der Maske bedeuten. model: sie sind die Klassennummern des Modells, ab 0; custom: MAPPING sagt es.</translation>
     </message>
     <message>
-      <source>What to make</source>
-      <translation>Was entstehen soll</translation>
-    </message>
-    <message>
       <source>Where an earlier run to the same output was interrupted, its finished parts are kept beside it. ask: stop and say so; continue: go on from there, and keep the finished parts when cancelled; restart: remove them and start over.</source>
       <translation>Wurde ein früherer Lauf mit derselben Ausgabe unterbrochen, so liegen seine fertigen Teile daneben. ask: anhalten und es sagen; continue: dort weitermachen und fertige Teile auch beim Abbrechen behalten; restart: sie entfernen und von vorn beginnen.</translation>
     </message>

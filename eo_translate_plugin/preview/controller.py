@@ -13,7 +13,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.gui import QgisInterface
-from qgis.PyQt.QtCore import QObject
+from qgis.PyQt.QtCore import QObject, QTimer
 
 from ..engine_bridge import engine_is_busy
 from ..layers import with_absolute_paths
@@ -49,6 +49,8 @@ class PreviewController(QObject):
         project = QgsProject.instance()
         project.layersWillBeRemoved.connect(self._layers_go)
         project.layersRemoved.connect(self._layers_gone)
+        project.writeProject.connect(self._shown.stay_out_of)
+        project.projectSaved.connect(self._shown.come_back)
 
     @property
     def is_running(self) -> bool:
@@ -119,6 +121,8 @@ class PreviewController(QObject):
         project = QgsProject.instance()
         project.layersWillBeRemoved.disconnect(self._layers_go)
         project.layersRemoved.disconnect(self._layers_gone)
+        project.writeProject.disconnect(self._shown.stay_out_of)
+        project.projectSaved.disconnect(self._shown.come_back)
         if self._dialog is not None:
             self._dialog.close()
         self._let_go()
@@ -150,10 +154,12 @@ class PreviewController(QObject):
             self._say(task.problem, Qgis.MessageLevel.Critical)
         elif not task.isCanceled():
             self._shown.show(task.output, self._name(), task.display, self._choice.layer_id)
-            self._comment(task.warnings)
+            # Last, so that it lies above what QGIS itself says of a task that has ended.
+            view, warnings = self._view, task.warnings
+            QTimer.singleShot(0, lambda: self._comment(view, warnings))
 
-    def _comment(self, warnings: list[str]) -> None:
-        if self._view.resolution is None:
+    def _comment(self, view: View, warnings: list[str]) -> None:
+        if view.resolution is None:
             for warning in warnings:
                 self._say(warning, Qgis.MessageLevel.Warning)
             return
@@ -162,7 +168,7 @@ class PreviewController(QObject):
             tr(
                 "A coarse preview: each pixel stands for {count} x {count} of the layer. For the pixels of "
                 "the final run, zoom in (View > Zoom to Native Resolution) and preview again."
-            ).format(count=f"{self._view.coarseness:.3g}"),
+            ).format(count=f"{view.coarseness:.3g}"),
             Qgis.MessageLevel.Info,
         )
 

@@ -16,11 +16,10 @@ from qgis.gui import (
 )
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QStackedWidget,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -33,7 +32,7 @@ _ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced
 
 
 class PreviewDialog(QDialog):
-    """One page an algorithm, with the same widgets as its Processing dialog.
+    """One tab an algorithm, with the same widgets as its Processing dialog.
 
     Args:
         iface: The QGIS window.
@@ -53,34 +52,31 @@ class PreviewDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("EO Translate: preview"))
         self._on_preview = on_preview
-        self._kind, self._stack = QComboBox(), QStackedWidget()
-        self._pages: list[_Page] = []
+        self._tabs = QTabWidget()
         for name in ALGORITHMS:
             shown = choice if choice is not None and choice.name == name else _suggestion(name, layer_id)
-            self._pages.append(_Page(iface, shown))
-            self._kind.addItem(shown.algorithm.displayName(), name)
-            self._stack.addWidget(self._pages[-1])
-        self._kind.currentIndexChanged.connect(self._stack.setCurrentIndex)
+            self._tabs.addTab(_Page(iface, shown), shown.algorithm.displayName())
         last = choice or remembered(QgsProject.instance())
-        self._kind.setCurrentIndex(list(ALGORITHMS).index(last.name) if last else 0)
+        self._tabs.setCurrentIndex(list(ALGORITHMS).index(last.name) if last else 0)
         self._arrange()
 
+    def choice(self) -> Choice:
+        """What is chosen now."""
+        return self._tabs.currentWidget().choice()
+
     def _arrange(self) -> None:
-        form = QFormLayout()
-        form.addRow(tr("What to make"), self._kind)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         button = buttons.addButton(tr("Preview"), QDialogButtonBox.ButtonRole.ActionRole)
         button.setDefault(True)
         button.clicked.connect(self._preview)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self._stack)
+        layout.addWidget(self._tabs)
         layout.addWidget(buttons)
         self.resize(460, self.sizeHint().height())
 
     def _preview(self) -> None:
-        self._on_preview(self._pages[self._stack.currentIndex()].choice())
+        self._on_preview(self.choice())
 
 
 class _Page(QWidget):
@@ -123,7 +119,6 @@ class _Page(QWidget):
 
     def _lay_out(self, definitions: list[QgsProcessingParameterDefinition]) -> None:
         form, box = QFormLayout(self), QgsCollapsibleGroupBox(tr("Advanced parameters"))
-        form.setContentsMargins(0, 0, 0, 0)
         box.setCollapsed(True)
         inner = QFormLayout(box)
         for definition in definitions:

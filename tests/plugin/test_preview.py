@@ -76,6 +76,7 @@ class Window(WindowInterface):
 
     def texts(self) -> list[str]:
         """What the message bar shows, and removes it."""
+        QgsApplication.processEvents()
         found = []
         while self.bar.currentItem() is not None:
             found.append(self.bar.currentItem().text())
@@ -436,6 +437,42 @@ def test_the_choice_is_remembered_in_the_project(window, controller, scene, tmp_
     assert "DEM" not in remembered(project).parameters
 
 
+def test_a_saved_project_does_not_hold_the_preview_and_the_map_still_does(
+    window, controller, scene, tmp_path
+):
+    project = QgsProject.instance()
+    layer = QgsRasterLayer(scene["sar"], "sar")
+    project.addMapLayer(layer, False)
+    add(scene["dem"], "dem")
+    project.layerTreeRoot().addGroup("inner").addLayer(layer)
+    show(window, (501000, 4999000), 10)
+    controller.preview_layer("sartooptical", layer)
+    finish(controller)
+    project.layerTreeRoot().findLayer(previews()[0].id()).setItemVisibilityChecked(False)
+    before = project.layerTreeRoot().dump()
+    for name in ("project.qgs", "project.qgz"):
+        assert project.write(str(tmp_path / name))
+        assert not project.isDirty()
+        assert project.layerTreeRoot().dump() == before
+        assert pixels(previews()[0].source()).any()
+        assert not project.layerTreeRoot().findLayer(previews()[0].id()).itemVisibilityChecked()
+    assert "Preview: " not in (tmp_path / "project.qgs").read_text(encoding="utf-8")
+    opened = QgsProject()
+    assert opened.read(str(tmp_path / "project.qgs"))
+    assert [node.name() for node in opened.layerTreeRoot().findLayers()] == ["dem", "sar"]
+
+
+def test_a_project_that_cannot_be_saved_keeps_the_preview(window, controller, scene, tmp_path):
+    layer = add(scene["sar"], "sar")
+    show(window, (501000, 4999000), 10)
+    controller.preview_layer("sartooptical", layer)
+    finish(controller)
+    assert not QgsProject.instance().write(str(tmp_path / "no folder" / "project.qgs"))
+    QgsApplication.processEvents()
+    assert len(previews()) == 1
+    assert previews()[0].isValid()
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"last": 3}', '{"last": "x", "x": {}}', '{"last": "sartooptical"}']
 )
@@ -527,7 +564,7 @@ def test_the_entries_preview_the_active_layer_and_open_the_settings(window, scen
     window.active = mask
     of_mask.trigger()
     dialog = controller._dialog
-    assert dialog._kind.currentData() == "masktoimage"
+    assert dialog.choice().name == "masktoimage"
     dialog._preview()
     finish(controller)
     assert [preview.name() for preview in previews()] == ["Preview: mask"]
@@ -538,7 +575,7 @@ def test_the_entries_preview_the_active_layer_and_open_the_settings(window, scen
     assert controller.is_running
     finish(controller)
     settings.trigger()
-    assert controller._dialog._kind.currentData() == "masktoimage"
+    assert controller._dialog.choice().name == "masktoimage"
 
 
 def test_the_settings_give_back_what_they_show(window, controller, scene):
@@ -550,9 +587,8 @@ def test_the_settings_give_back_what_they_show(window, controller, scene):
         "SAR_UNITS": "linear", "VV_BAND": 2,
     }  # fmt: skip
     controller.choose(Choice("sartooptical", given))
-    page = controller._dialog._pages[controller._dialog._stack.currentIndex()]
-    assert page.choice().parameters == given
-    assert page.choice().name == "sartooptical"
+    assert controller._dialog.choice().parameters == given
+    assert controller._dialog.choice().name == "sartooptical"
 
 
 def test_a_preview_of_a_raster_in_a_folder_with_spaces_and_umlauts(window, controller, tmp_path):
