@@ -65,13 +65,14 @@ class Continuous:
 
     def physical(self, pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored values to the model's units, and where they are valid."""
-        values, valid = pixels.values.astype(np.float32), pixels.valid.copy()
+        values, valid = pixels.values.astype(np.float32), pixels.valid
         if any(factor != (1.0, 0.0) for factor in self.factors):
             scale, offset = np.array(self.factors, dtype=np.float32).T[:, :, None, None]
-            values = values * scale + offset
+            values *= scale
+            values += offset
         if self.units is not None:
             values, positive = to_db(values, self.units)
-            valid &= positive
+            valid = valid & positive
         return values, valid & np.isfinite(values)
 
     def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
@@ -80,7 +81,9 @@ class Continuous:
         bands = len(self.entry.bands)
         tensor = np.zeros((self.entry.channels, box.height, box.width), dtype=np.float32)
         places = list(self.places)
-        tensor[places] = np.where(valid, self._normalised(values), 0)
+        self._normalise(values)
+        values[~valid] = 0
+        tensor[places] = values
         if self.entry.validity_planes:
             tensor[[bands + place for place in places]] = valid
         if not self.entry.required:
@@ -92,7 +95,8 @@ class Continuous:
         """See ``Condition.on``."""
         return replace(self, source=twins[id(self.source)])
 
-    def _normalised(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _normalise(self, x: NDArray[np.float32]) -> None:
+        """In place: a large scene has no memory to spare."""
         rule, places = self.entry.normalisation, list(self.places)
         if isinstance(rule, Scene):
             mean, std = _columns(self.statistics)
@@ -101,10 +105,13 @@ class Continuous:
         elif isinstance(rule, Constant):
             mean, std = _columns([(rule.mean[place], rule.std[place]) for place in places])
         if isinstance(rule, Linear):
-            y = x * np.float32(rule.scale) + np.float32(rule.offset)
+            x *= np.float32(rule.scale)
+            x += np.float32(rule.offset)
         else:
-            y = (x - mean) / std
-        return np.clip(y, *rule.clip) if rule.clip else y
+            x -= mean
+            x /= std
+        if rule.clip:
+            np.clip(x, *rule.clip, out=x)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Device:
                 yield group
                 group = []
             group.append(step)
-            if self._translator.batch == 1 or step.share == 1.0:
+            if self._translator.batch == 1:
                 yield group
                 group = []
         if group:
@@ -146,6 +146,8 @@ class Device:
             try:
                 return self._translator.translate(tensors)[0]
             except OutOfMemoryError:
+                if self._translator.shrink():
+                    return self._result(window, tensors, level)
                 if self._scene.plan.halves(window) is None:
                     raise
                 self._halvings = level + 1

@@ -215,8 +215,7 @@ class Source:
         pixels = self._read(self._aligned, window=window)
         if box.intersection(self._layer.box) == box:
             return pixels
-        take = (slice(None), (rows - top)[:, None], (cols - left)[None, :])
-        return Pixels(pixels.values[take], pixels.valid[take])
+        return Pixels(*(_taken(a, rows - top, cols - left) for a in (pixels.values, pixels.valid)))
 
     def sample(self) -> Pixels:
         """A fixed decimated read of the whole raster on its own grid, at most 1024 x 1024 nearest pixels."""
@@ -285,7 +284,11 @@ class Source:
         if self.spec.nodata is not None:
             return valid & (values != self.spec.nodata)  # no cast: -9999 would become a byte of 241
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
-        if any(MaskFlags.all_valid not in flag for flag in flags):
+        told_by_nan = values.dtype.kind == "f" and all(
+            flag == [MaskFlags.nodata] and math.isnan(dataset.nodatavals[band - 1])
+            for flag, band in zip(flags, self.bands, strict=True)
+        )
+        if any(MaskFlags.all_valid not in flag for flag in flags) and not told_by_nan:
             valid &= dataset.read_masks(self.bands, **where) > 0
         return valid
 
@@ -294,6 +297,31 @@ def mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
     """Indices in ``[0, size)`` of an endless mirror: ``... 1 0 | 0 1 ... n-1 | n-1 n-2 ...``."""
     phase = np.arange(start, stop) % (2 * size)
     return np.minimum(phase, 2 * size - 1 - phase)
+
+
+def _taken(array: NDArray[Any], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[Any]:
+    """``array[:, rows][:, :, cols]``, by whole runs where the mirror leaves the order as it is."""
+    out = np.empty((len(array), len(rows), len(cols)), dtype=array.dtype)
+    row_runs, col_runs = _runs(rows), _runs(cols)
+    for to_rows, from_rows in row_runs:
+        for to_cols, from_cols in col_runs:
+            out[:, to_rows, to_cols] = array[:, from_rows, from_cols]
+    return out
+
+
+def _runs(indices: NDArray[np.intp]) -> list[tuple[slice, slice]]:
+    """Rising or falling runs of indices: where each goes, and where it comes from."""
+    steps = np.diff(indices)
+    cuts = [0, *(np.flatnonzero(steps == 0) + 1).tolist(), len(indices)]  # the mirror repeats its edge
+    runs = []
+    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        first, last = int(indices[start]), int(indices[stop - 1])
+        if last >= first:
+            source = slice(first, last + 1)
+        else:
+            source = slice(first, last - 1 if last > 0 else None, -1)
+        runs.append((slice(start, stop), source))
+    return runs
 
 
 def _local_drivers() -> list[str]:

@@ -61,7 +61,7 @@ def to_db(values: NDArray[np.float32], units: Units) -> tuple[NDArray[np.float32
     ``10 log10(max(x, 10^(FLOOR_DB / 10)))`` for linear power; decibel and display stretches stay as they are.
     """
     if units != "linear":
-        return values, np.ones(values.shape, dtype=bool)
+        return values, np.True_
     with np.errstate(invalid="ignore"):
         positive = values > 0
         floor = np.float32(10 ** (FLOOR_DB / 10))
