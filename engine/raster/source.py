@@ -316,10 +316,8 @@ def _runs(indices: NDArray[np.intp]) -> list[tuple[slice, slice]]:
     runs = []
     for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
         first, last = int(indices[start]), int(indices[stop - 1])
-        if last >= first:
-            source = slice(first, last + 1)
-        else:
-            source = slice(first, last - 1 if last > 0 else None, -1)
+        end = last - 1 if last > 0 else None
+        source = slice(first, last + 1) if last >= first else slice(first, end, -1)
         runs.append((slice(start, stop), source))
     return runs
 
