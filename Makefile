@@ -15,7 +15,7 @@ CHECKED = engine training eo_translate_plugin tests benchmarks .ci
 
 export SAR DEM MASK LEGEND
 
-.PHONY: help demo test test-engine test-qgis lint bench package docs test-matrix fuzz train clean
+.PHONY: help demo test test-engine test-qgis faults lint bench package docs test-matrix fuzz train clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,12 +35,18 @@ test-qgis: .venv-qgis/.installed .venv-base/.installed ## Plugin and end-to-end 
 	QT_QPA_PLATFORM=offscreen EO_TRANSLATE_PYTHON=$(CURDIR)/.venv-base/bin/python \
 	.venv-qgis/bin/python -m pytest tests/$$part $(PYTEST_ARGS) || status=$$?; done; exit $$status
 
+faults: .venv/.installed ## Every fault on purpose: 50 kills in each format, full disks, lost inputs (5 minutes)
+	EO_TRANSLATE_KILLS=50 .venv/bin/python -m pytest tests/faults -s $(PYTEST_ARGS)
+
 lint: .venv/.installed ## Style, types named, formatting (ruff)
 	.venv/bin/ruff check $(CHECKED)
 	.venv/bin/ruff format --check $(CHECKED)
 
-bench: .venv-base/.installed ## Times of the whole and of its parts, into benchmarks/results
-	.venv-base/bin/python benchmarks/run.py
+bench: .venv/.installed .venv-base/.installed ## Every figure beside its bar, into benchmarks/results (20 minutes); or ONLY=memory,growth
+	.venv/bin/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
+
+bench-gpu: .venv/.installed ## What a GPU delivers, into benchmarks/results (needs CUDA and onnxruntime-gpu)
+	.venv/bin/python benchmarks/gpu.py
 
 package: ## The plugin's zip, into dist
 	$(PYTHON) .ci/package.py

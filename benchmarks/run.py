@@ -1,213 +1,115 @@
-"""Times of the whole and of its parts on the sample scene: ``make bench``.
+"""Every figure of the project beside its bar: ``make bench``, or ``run.py --only memory,growth``.
 
-Prints a table and writes ``benchmarks/results/bench.json`` with the machine described. Every ratio compares
-numbers of this one run. The bars are those of the project: ``qgis_process run`` in 8 s, the plugin in 50 ms.
+Prints a table and writes ``benchmarks/results/bench.json`` and ``bench.md``. Ratios compare numbers of one
+run. With ``--only``, the other figures stay as they were measured before; each says when and at which commit.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
-import os
-import platform
-import re
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from common import RESULTS, Bench, machine, now
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-SIZE = 1024
-REPEATS = 3
-BARS = {"qgis_process run": 8.0, "plugin import": 0.050}
-MODELS = {
-    "sar-to-optical": ("sartooptical", {"sar": {}, "dem": {}}),
-    "mask-to-image": ("masktoimage", {"mask": {"legend": "esa-worldcover"}}),
+FIGURES = {
+    "startup": "Starting",
+    "share": "Speed, and its share of the bare network's",
+    "two_cores": "Speed on two CPU cores",
+    "windows": "Pixels evaluated",
+    "memory": "Peak memory, in a process of its own",
+    "growth": "Cost by size",
+    "workers": "Dask workers",
+    "deepness": "Against the method of Deepness (tile by tile, one thread)",
+    "identity": "S5: same pixels over threads, order, chunks, kill and resume, Dask, formats, sub-extent",
+    "visible": "Seams: S1 to S4 on real scenes",
 }
-
-sys.path.insert(0, str(ROOT / ".ci"))
-from headless_qgis import HeadlessQgis, start_packaged  # noqa: E402
-
-PLUGIN_IMPORT = """
-import json, sys, time
-from qgis.core import QgsApplication
-application = QgsApplication([], False)
-application.initQgis()
-import processing
-started = time.perf_counter()
-import eo_translate_plugin
-plugin = eo_translate_plugin.classFactory(None)
-plugin.initProcessing()
-print(json.dumps(time.perf_counter() - started))
-plugin.unload()
-application.exitQgis()
-"""
 
 
 def main() -> None:
-    """Runs every benchmark."""
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        from engine.sample_scene import scene
-
-        started = time.perf_counter()
-        files = scene.write(scratch / "scene", SIZE)
-        rows: list[dict[str, Any]] = [row("sample scene, 1024 px", [time.perf_counter() - started])]
-        qgis = start_packaged(scratch, Path(sys.executable))
-        rows.append(
-            row("plugin import", [plugin_import(qgis) for _ in range(REPEATS)], BARS["plugin import"])
-        )
-        for algorithm, inputs in MODELS.values():
-            times = [qgis_run(qgis, algorithm, inputs, files, scratch) for _ in range(REPEATS)]
-            rows.append(row(f"qgis_process run eo_translate:{algorithm}", times, BARS["qgis_process run"]))
-        networks = [network(model, inputs, files, scratch) for model, (_, inputs) in MODELS.items()]
-    report = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine(qgis),
-        "times": rows,
-        "networks": networks,
-    }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    show(report)
+    """Every figure that was asked for."""
+    arguments = options()
+    names = arguments.only.split(",") if arguments.only else list(FIGURES)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        raise SystemExit(f"There is no figure {unknown[0]}; there are {', '.join(FIGURES)}.")
+    console, store = Console(), RESULTS / "bench.json"
+    figures = {} if arguments.quick else earlier(store)
+    for name in names:
+        figures[name] = measured(name, arguments.quick)
+        console.print(table(name, figures[name]))
+        if not arguments.quick:
+            write(store, figures)
 
 
-def qgis_run(
-    qgis: HeadlessQgis, algorithm: str, inputs: dict[str, Any], files: dict[str, Path], scratch: Path
-) -> float:
-    """Wall seconds of one ``qgis_process run``, start of QGIS and of the worker included."""
-    rasters = {name.upper(): files[name] for name in inputs}
-    outcome = qgis.run(f"eo_translate:{algorithm}", **rasters, OUTPUT=scratch / f"{algorithm}.tif")
-    if outcome.code:
-        sys.exit(outcome.sentence)
-    return outcome.seconds
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", help=f"figures to measure, of {','.join(FIGURES)}")
+    parser.add_argument("--quick", action="store_true", help="small rasters; only shows that it works")
+    return parser.parse_args()
 
 
-def plugin_import(qgis: HeadlessQgis) -> float:
-    """Seconds from importing the plugin to its provider being registered, in QGIS's own Python."""
-    environment = dict(qgis.environment)
-    paths = ["/usr/share/qgis/python/plugins", environment["QGIS_PLUGINPATH"]]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    python = os.environ.get("QGIS_PYTHON", "/usr/bin/python3")
-    answer = subprocess.run(
-        [python, "-c", PLUGIN_IMPORT], env=environment, capture_output=True, text=True, check=True
-    )
-    return json.loads(answer.stdout.splitlines()[-1])
-
-
-class Recorder:
-    """A translator that keeps what the network was given."""
-
-    def __init__(self, translator: Any) -> None:
-        self.translator = translator
-        self.windows: list[dict[str, NDArray[np.float32]]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.translator, name)
-
-    def translate(self, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Passes on; as the wrapped one."""
-        self.windows.append({name: tensor.copy() for name, tensor in tensors.items()})
-        return self.translator.translate(tensors)
-
-
-def network(model: str, inputs: dict[str, Any], files: dict[str, Path], scratch: Path) -> dict[str, Any]:
-    """A whole job in this process against the bare network on the very same windows."""
-    from engine import job as engine_job
-    from engine.spec import Job
-    from engine.translators.base import warm_translator
-
-    recorders: list[Recorder] = []
-
-    def recording(*arguments: Any) -> Recorder:
-        recorders.append(Recorder(warm_translator(*arguments)))
-        return recorders[-1]
-
-    rasters = {name: {"path": str(files[name]), **settings} for name, settings in inputs.items()}
-    job = Job(model=model, inputs=rasters, output=str(scratch / f"{model}.tif"), device="cpu")
-    engine_job.run(job)  # opens the model
-    engine_job.warm_translator = recording
-    engine_job.run(job)
-    engine_job.warm_translator = warm_translator
-    windows, translator = recorders[0].windows, recorders[0].translator
-    whole, bare = [], []
-    for _ in range(REPEATS):  # in turns, so that other load on the machine meets both
-        whole.append(timed(lambda: engine_job.run(job)))
-        bare.append(timed(lambda: [translator.translate(window) for window in windows]))
-    fed = [next(iter(window.values())).shape for window in windows]
-    return {
-        "model": model,
-        "windows": len(windows),
-        "run_s": min(whole),
-        "bare_network_s": min(bare),
-        "delivered_mpx_per_s": SIZE * SIZE / 1e6 / min(whole),
-        "share_of_bare_network": min(bare) / min(whole),
-        "network_pixels_per_output_pixel": sum(shape[-2] * shape[-1] for shape in fed) / SIZE**2,
-    }
-
-
-def timed(call: Any) -> float:
-    """Wall seconds of a call."""
+def measured(name: str, quick: bool) -> dict[str, Any]:
+    """One figure, with when, where and how long."""
+    module, about = importlib.import_module(name), {**now(), "machine": machine()}
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [row.as_dict() for row in module.measure(Bench(Path(folder), quick))]
+    return {**about, "seconds": round(time.perf_counter() - started, 1), "rows": rows}
 
 
-def row(what: str, seconds: list[float], bar: float | None = None) -> dict[str, Any]:
-    """Best and median of some runs beside the bar, if there is one."""
-    best, median = min(seconds), statistics.median(seconds)
-    met = {} if bar is None else {"bar_s": bar, "met": best < bar}
-    return {"what": what, "runs": len(seconds), "best_s": best, "median_s": median, **met}
+def earlier(store: Path) -> dict[str, Any]:
+    """Figures that were measured before."""
+    if not store.exists():
+        return {}
+    return json.loads(store.read_text(encoding="utf-8")).get("figures", {})
 
 
-def machine(qgis: HeadlessQgis) -> dict[str, Any]:
-    """What the numbers were measured on."""
-    import onnxruntime
-
-    names = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", names.read_text()) if names.exists() else None
-    version = qgis.call("--version").stdout.splitlines()
-    return {
-        "cpu": found.group(1) if found else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "qgis": next((line for line in version if line.startswith("QGIS ")), "unknown"),
-    }
+def write(store: Path, figures: dict[str, Any]) -> None:
+    """JSON and Markdown."""
+    figures = {name: figures[name] for name in FIGURES if name in figures}
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.write_text(json.dumps({"figures": figures}, indent=2) + "\n", encoding="utf-8")
+    store.with_suffix(".md").write_text(markdown(figures), encoding="utf-8")
 
 
-def show(report: dict[str, Any]) -> None:
-    """The tables."""
-    console = Console()
-    console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
-    times = Table("what", "best", "median", "bar", "")
-    for entry in report["times"]:
-        bar = f"{entry['bar_s']:.3f} s" if "bar_s" in entry else ""
-        verdict = {True: "met", False: "MISSED", None: ""}[entry.get("met")]
-        times.add_row(entry["what"], f"{entry['best_s']:.3f} s", f"{entry['median_s']:.3f} s", bar, verdict)
-    console.print(times)
-    networks = Table("model", "job", "bare network", "of bare speed", "Mpx/s", "network px / output px")
-    for entry in report["networks"]:
-        networks.add_row(
-            entry["model"],
-            f"{entry['run_s']:.2f} s",
-            f"{entry['bare_network_s']:.2f} s",
-            f"{entry['share_of_bare_network']:.0%}",
-            f"{entry['delivered_mpx_per_s']:.2f}",
-            f"{entry['network_pixels_per_output_pixel']:.2f}",
-        )
-    console.print(networks)
+def markdown(figures: dict[str, Any]) -> str:
+    """The tables, grouped by machine and commit where they differ."""
+    lines = ["# Benchmarks", "", "Made by `make bench`; all values are in `bench.json`.", ""]
+    for name, figure in figures.items():
+        lines += [f"## {FIGURES[name]}", ""]
+        lines += ["| figure | value | bar | |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(cells(row))} |" for row in figure["rows"]]
+        about = ", ".join(f"{key} {value}" for key, value in figure["machine"].items())
+        lines += ["", f"{figure['date']}, commit {figure['commit'][:12]}{suffix(figure)}, {about}.", ""]
+    return "\n".join(lines)
+
+
+def suffix(figure: dict[str, Any]) -> str:
+    """Says so where the sources were not as committed."""
+    return " with changes" if figure["commit"].endswith("with changes") else ""
+
+
+def cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """A row as text."""
+    value = "-" if row["value"] is None else f"{row['value']:.4g} {row['unit']}".strip()
+    bar = f"{row['bar']} {row['unit']}".strip() if row["bar"] else ""
+    return row["what"], value, bar, row["verdict"]
+
+
+def table(name: str, figure: dict[str, Any]) -> Table:
+    """One figure for the terminal."""
+    made = Table("figure", "value", "bar", "", title=f"{FIGURES[name]} ({figure['seconds']} s)")
+    for row in figure["rows"]:
+        made.add_row(*cells(row))
+    return made
 
 
 if __name__ == "__main__":
