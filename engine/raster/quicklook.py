@@ -7,6 +7,7 @@ Colours, in order: the file's colour table, the display range in its tags, all o
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from engine.errors import InputError, OutputError
+from engine.raster.source import gdal_environment
 
 MAX_PX = 1024
 TAG_DOMAIN, DISPLAY_TAG = "EO_TRANSLATE", "DISPLAY"
 PERCENTILES = (2.0, 98.0)
+_MAX_AVERAGED_PX = 2**34  # beyond, an average would take hours
 
 
 def write(source: Path, target: Path, max_px: int = MAX_PX, legend: str | None = None) -> None:
@@ -41,7 +44,9 @@ def write(source: Path, target: Path, max_px: int = MAX_PX, legend: str | None =
     try:
         picture = render(source, max_px, legend)
     except RasterioError as error:
-        raise InputError(f"{source} cannot be read as a raster: {error}.") from error
+        # rasterio keeps what GDAL said as the cause of its own, emptier words.
+        reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
+        raise InputError(f"The raster {source} cannot be read ({reason}).") from None
     write_png(picture, target)
 
 
@@ -73,15 +78,13 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 
 def render(source: Path, max_px: int = MAX_PX, legend: str | None = None) -> NDArray[np.uint8]:
     """(4, H, W) uint8 RGBA picture of a raster, at most ``max_px`` wide and high."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        raster = rasterio.open(source)
-    with raster:
+    with gdal_environment(), rasterio.open(source) as raster:
         shrink = max(raster.width / max_px, raster.height / max_px, 1)
         shape = (round(raster.height / shrink) or 1, round(raster.width / shrink) or 1)
         colours = _legend_colours(legend) if legend else _colour_table(raster)
         bands = [1] if colours or raster.count < 3 else [1, 2, 3]
-        resampling = Resampling.nearest if colours or shrink == 1 else Resampling.average
+        one_by_one = colours or shrink == 1 or raster.width * raster.height > _MAX_AVERAGED_PX
+        resampling = Resampling.nearest if one_by_one else Resampling.average
         values = raster.read(bands, out_shape=(len(bands), *shape), resampling=resampling, masked=True)
         display = raster.tags(ns=TAG_DOMAIN).get(DISPLAY_TAG)
         whole_range = raster.dtypes[0] == "uint8"
@@ -107,9 +110,9 @@ def _legend_colours(name: str) -> dict[int, Sequence[int]]:
 
     folder = Path(legends.__file__).resolve().parents[2] / "resources" / "legends"
     path = folder / f"{name}.json"
-    if not path.is_file():
+    if name not in legends.names() or not path.is_file():
         known = ", ".join(legends.names())
-        raise InputError(f"There is no class legend named {name}; the bundled ones are {known}.")
+        raise InputError(f"There is no class legend named {name[:200]}; the bundled ones are {known}.")
     classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
     return {entry["value"]: entry["color"] for entry in classes if entry["color"]}
 
@@ -124,14 +127,22 @@ def _paint(values: NDArray, colours: dict[int, Sequence[int]]) -> NDArray[np.uin
 def _limits(
     values: NDArray, valid: NDArray[np.bool_], display: str | None, whole_range: bool
 ) -> list[tuple[float, float]]:
-    if display:
-        low, high = json.loads(display)
-        return [(low, high)] * len(values)
+    if display and (limits := _display_range(display)):
+        return [limits] * len(values)
     if whole_range:
         return [(0, 255)] * len(values)
     if not valid.any():
         return [(0, 1)] * len(values)
     return [tuple(np.percentile(band[valid].astype(np.float64), PERCENTILES)) for band in values]
+
+
+def _display_range(text: str) -> tuple[float, float] | None:
+    """What the tag of a result says; None where it is damaged."""
+    try:
+        low, high = (float(value) for value in json.loads(text))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
 
 
 def _stretch(values: NDArray, low: float, high: float) -> NDArray[np.float64]:

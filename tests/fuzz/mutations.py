@@ -82,7 +82,7 @@ def json_text(rng, document, steps=None):
         mutated = json_step(rng, mutated, tokens)
     text = json.dumps(mutated)
     for number, token in enumerate(tokens):
-        text = text.replace(json.dumps(_MARK % number), token)
+        text = text.replace(json.dumps(_MARK % number), token, 3)
     data = text.encode("utf-8", "surrogatepass")
     kind = rng.random()
     if kind < 0.06:

@@ -125,6 +125,8 @@ class GeoTiff(Target):
 
     def run(self, rng, folder):
         path = folder / "scene.tif"
+        if rng.random() < 0.2:
+            return self._small_commands(rng, path, folder)
         name = rng.choice(("classic", "tiled", "big", "palette", "strips", "geographic"))
         path.write_bytes(mutations.tiff(rng, (self.seeds / "tiff" / f"{name}.tif").read_bytes()))
         with gdal_environment(), contextlib.closing(open_raster(str(path), "sar")) as dataset:
@@ -143,6 +145,25 @@ class GeoTiff(Target):
             finally:
                 source.close()
         return True
+
+    def _small_commands(self, rng, path, folder):
+        """The commands that read any raster, on results with changed tags, headers or both."""
+        shutil.copy(self.seeds / "tiff" / "result.tif", path)
+        kind = rng.choice(("tags", "header", "both"))
+        if kind != "header":
+            tags = {
+                "STATISTICS": {"sar": {"VV": [-12.0, 3.0], "VH": [-18.0, 3.0]}},
+                "DISPLAY": [1.0, 200.0],
+                "TILING": {"mode": "crop", "window_px": 64, "halo_px": 8, "world_origin_px": [0, 0]},
+            }
+            texts = {key: mutations.json_text(rng, value)[:20_000] for key, value in tags.items()}
+            with rasterio.open(path, "r+") as dataset:
+                readable = {k: v.decode("utf-8", "replace").replace("\0", "") for k, v in texts.items()}
+                dataset.update_tags(ns="EO_TRANSLATE", **readable)
+        if kind != "tags":
+            path.write_bytes(mutations.tiff(rng, path.read_bytes()))
+        commands = (["quicklook", str(path), str(folder / "out.png")],)
+        return run_program(rng.choice(commands), folder)
 
 
 class Job(Target):
@@ -257,6 +278,7 @@ def _write_tiffs(folder):
     write_raster(
         folder / "geographic.tif", values[:1], rasterio.Affine(1e-4, 0, 15, 0, -1e-4, 47), "EPSG:4326"
     )
+    write_raster(folder / "result.tif", np.arange(9000).reshape(3, 50, 60).astype(np.uint8))
     palette = write_raster(folder / "palette.tif", np.arange(3000).reshape(1, 50, 60).astype(np.uint8))
     with rasterio.open(palette, "r+") as dataset:
         dataset.write_colormap(1, {i: (i, i, i, 255) for i in range(256)})

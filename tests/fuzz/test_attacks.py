@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "engine")]
@@ -30,6 +31,7 @@ from engine.models.item import ModelItem  # noqa: E402
 from engine.models.onnx_graph import external_files  # noqa: E402
 from engine.models.onnx_import import import_onnx  # noqa: E402
 from engine.models.verify import verify  # noqa: E402
+from engine.raster import quicklook  # noqa: E402
 from engine.raster.grid import target_grid  # noqa: E402
 from engine.raster.source import Source, gdal_environment, open_raster  # noqa: E402
 from engine.spec import InputRaster  # noqa: E402
@@ -330,6 +332,23 @@ def read_some(path):
     with contextlib.closing(Source("sar", InputRaster(path=str(path)), dataset, [1], (0,))) as source:
         source.sample()
         source.read(Box(0, 0, 64, 64))
+
+
+def test_picture_of_a_virtual_raster_sends_no_request(tmp_path, server):
+    address, requests = server
+    path = vrt(tmp_path / "far.vrt", f"{address}/a.tif")
+    refused(quicklook.write, path, tmp_path / "a.png", match="cannot be read", error=InputError)
+    assert requests == []
+
+
+@pytest.mark.parametrize("tag", ["", "[", "[1]", "[[1], 2]", '{"a": 1}', "[NaN, 1]", "[2, 1]", "[" * 50_000])
+def test_picture_of_a_result_with_a_damaged_tag(tmp_path, tag):
+    path = rasters.write(tmp_path / "a.tif", np.arange(400, dtype=np.int16).reshape(1, 20, 20))
+    quicklook.write(Path(path), tmp_path / "plain.png")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns=quicklook.TAG_DOMAIN, **{quicklook.DISPLAY_TAG: tag})
+    quicklook.write(Path(path), tmp_path / "tagged.png")
+    assert (tmp_path / "tagged.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 def with_tags(path, **tags):
