@@ -46,7 +46,7 @@ def write(source: Path, target: Path, max_px: int = MAX_PX, legend: str | None =
     except RasterioError as error:
         # rasterio keeps what GDAL said as the cause of its own, emptier words.
         reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
-        raise InputError(f"The raster {source} cannot be read ({reason}).") from None
+        raise InputError(f"The file {source} cannot be read as a raster ({reason}).") from None
     write_png(picture, target)
 
 
