@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,10 +160,12 @@ def shoot_preview() -> None:
     menu.close()
 
     controller.start(Choice("sartooptical", {"SAR": sar.id(), "DEM": dem.id()}))
-    message = controller._message
-    wait_until(lambda: not controller.is_running or message._progress.value() > 0)
-    shoot(window, "preview-running", 1300, 800)
+    until = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > until)
+    window.grab().copy(300, 95, 1000, 320).save(str(IMAGES / "preview-running.png"))
     wait_until(lambda: not controller.is_running)
+    settle()
+    iface.messageBar().clearWidgets()
     canvas.zoomByFactor(1.6)
     draw()
     shoot(window, "preview-result", 1300, 800)

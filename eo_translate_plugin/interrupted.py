@@ -6,10 +6,13 @@ line for each finished one (docs/contracts.md).
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+_VERSION = 1
 # No line of the engine is longer; a foreign file of that name must not fill the memory.
 _MAX_LINE_BYTES = 1_000_000
 
@@ -31,20 +34,25 @@ def find(output: str) -> Interrupted | None:
     """The interrupted run beside an output; None where there is none, or nothing of it is finished."""
     try:
         with Path(f"{output}.part.jsonl").open("rb") as journal:
-            total = _count(_parse(journal.readline(_MAX_LINE_BYTES)).get("chunks"))
-            done = {_count(_parse(line).get("chunk")) for line in _lines(journal)}
+            head = _parse(journal.readline(_MAX_LINE_BYTES))
+            done = set(itertools.takewhile(lambda chunk: chunk >= 0, _chunks(journal)))
     except (OSError, ValueError):
         return None
-    finished = len({chunk for chunk in done if 0 <= chunk < total})
-    return Interrupted(output, finished, total) if finished else None
+    total = _count(head.get("chunks"))
+    finished = len([chunk for chunk in done if chunk < total])
+    return Interrupted(output, finished, total) if finished and head.get("journal") == _VERSION else None
 
 
-def _lines(journal: Any) -> Any:
-    return iter(lambda: journal.readline(_MAX_LINE_BYTES), b"")
+def _chunks(journal: BinaryIO) -> Iterator[int]:
+    """The finished chunks; -1 for a line that is torn or something else, after which the engine stops too."""
+    for line in iter(lambda: journal.readline(_MAX_LINE_BYTES), b""):
+        yield _count(_parse(line).get("chunk"))
 
 
 def _parse(line: bytes) -> dict[str, Any]:
     """A line as an object; empty where it is torn or something else."""
+    if not line.endswith(b"\n"):
+        return {}
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

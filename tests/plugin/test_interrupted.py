@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from osgeo import gdal
+from plugin_rasters import speckle, write_geotiff
 from qgis.core import (
     QgsApplication,
     QgsProcessingContext,
@@ -46,7 +53,13 @@ def test_a_torn_end_does_not_count(tmp_path, torn):
 
 
 def test_a_part_counts_once_and_only_inside_the_run(tmp_path):
-    journal(tmp_path / "o.tif", HEAD, *chunks(3), *chunks(3), {"chunk": 64}, {"chunk": -1}, {"chunk": True})
+    journal(tmp_path / "o.tif", HEAD, *chunks(3), *chunks(4), {"chunk": 64})
+    assert interrupted.find(str(tmp_path / "o.tif")).done == 4
+
+
+@pytest.mark.parametrize("foreign", [{"chunk": -1}, {"chunk": True}, {"chunk": "3"}, {"part": 3}, 3])
+def test_what_follows_a_foreign_line_does_not_count(tmp_path, foreign):
+    journal(tmp_path / "o.tif", HEAD, *chunks(3), foreign, *chunks(9))
     assert interrupted.find(str(tmp_path / "o.tif")).done == 3
 
 
@@ -55,6 +68,11 @@ def test_a_part_counts_once_and_only_inside_the_run(tmp_path):
 )
 def test_anything_else_is_no_interrupted_run(tmp_path, content):
     (tmp_path / "o.tif.part.jsonl").write_bytes(content)
+    assert interrupted.find(str(tmp_path / "o.tif")) is None
+
+
+def test_the_journal_of_another_release_is_left_to_the_engine(tmp_path):
+    journal(tmp_path / "o.tif", {**HEAD, "journal": 2}, *chunks(3))
     assert interrupted.find(str(tmp_path / "o.tif")) is None
 
 
@@ -146,3 +164,102 @@ def test_a_cancelled_run_that_only_asks_does_not_remove_an_earlier_one(monkeypat
     with pytest.raises(QgsProcessingException, match="cancelled"):
         engine_bridge.run_job({"output": str(tmp_path / "o.tif")}, QgsProcessingFeedback(False))
     assert interrupted.find(str(tmp_path / "o.tif")).done == 5
+
+
+@pytest.fixture(scope="module")
+def three_parts(tmp_path_factory) -> str:
+    """A scene of three parts."""
+    return write_geotiff(tmp_path_factory.mktemp("three") / "sar.tif", speckle(2560, 1)[:, :256])
+
+
+def run(three_parts: str, output: Path, feedback=None, **parameters) -> dict:
+    import processing
+
+    given = {"SAR": three_parts, "DEVICE": "cpu", "OUTPUT": str(output), **parameters}
+    return processing.run(SAR, given, feedback=feedback or QgsProcessingFeedback(False))
+
+
+def once_a_part_is_done(output: Path, action) -> threading.Thread:
+    def wait() -> None:
+        while interrupted.find(str(output)) is None:
+            time.sleep(0.005)
+        action()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def pixels(path: Path) -> np.ndarray:
+    return gdal.Open(str(path)).ReadAsArray()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(three_parts, tmp_path_factory, qgis_processing) -> np.ndarray:
+    from eo_translate_plugin import classFactory
+
+    plugin = classFactory(None)
+    plugin.initProcessing()
+    output = tmp_path_factory.mktemp("whole") / "o.tif"
+    run(three_parts, output)
+    plugin.unload()
+    return pixels(output)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_killed_run_is_offered_and_continued_to_the_same_pixels(
+    provider, three_parts, uninterrupted, tmp_path
+):
+    output = tmp_path / "o.tif"
+    once_a_part_is_done(output, lambda: os.kill(engine_bridge.engine_client().pid, signal.SIGKILL))
+    with pytest.raises(QgsProcessingException, match=r"SIGKILL.* of 3 parts are done and kept"):
+        run(three_parts, output)
+    assert not output.exists()
+    with pytest.raises(QgsProcessingException, match="of 3 parts done; set RESUME"):
+        run(three_parts, output)
+    feedback = Messages()
+    run(three_parts, output, feedback, RESUME="continue")
+    assert any("Continuing an interrupted run" in info for info in feedback.infos)
+    assert np.array_equal(pixels(output), uninterrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["o.tif"]
+
+
+class Messages(QgsProcessingFeedback):
+    """Keeps what the log would show."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+        self.infos = []
+
+    def pushInfo(self, info) -> None:
+        self.infos.append(info)
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("ask", False), ("continue", True), ("restart", False)])
+def test_cancelling_keeps_parts_only_where_it_is_wanted(
+    provider, three_parts, uninterrupted, tmp_path, choice, kept
+):
+    output, feedback, cancelled = tmp_path / "o.tif", QgsProcessingFeedback(False), []
+
+    def cancel() -> None:
+        cancelled.append(time.monotonic())
+        feedback.cancel()
+
+    once_a_part_is_done(output, cancel)
+    with pytest.raises(QgsProcessingException, match="kept" if kept else "Nothing was written"):
+        run(three_parts, output, feedback, RESUME=choice)
+    assert time.monotonic() - cancelled[0] < 1
+    assert bool(list(tmp_path.iterdir())) == kept
+    assert (interrupted.find(str(output)) is not None) == kept
+    if kept:
+        run(three_parts, output, RESUME="continue")
+        assert np.array_equal(pixels(output), uninterrupted)
+
+
+def test_starting_over_removes_what_was_there(provider, three_parts, uninterrupted, tmp_path):
+    output = tmp_path / "o.tif"
+    journal(output, HEAD, *chunks(2))
+    Path(f"{output}.part").write_bytes(b"something else")
+    run(three_parts, output, RESUME="restart")
+    assert np.array_equal(pixels(output), uninterrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["o.tif"]
