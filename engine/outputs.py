@@ -114,9 +114,10 @@ class Outputs:
         """Removes everything but finished results."""
         if hasattr(self, "_lines"):
             self._lines.close()
+        # The journal first: without its parts it would speak of a run that cannot be continued.
+        self._journal.remove()
         for writer in self._writers:
             writer.discard()
-        self._journal.remove()
 
     def _interrupted(self, log: Log) -> dict[str, Any] | None:
         """The first line of an earlier run's journal, if this run goes on from it.
@@ -141,17 +142,24 @@ class Outputs:
                 f"The interrupted run of {output} was another job ({'; '.join(changed[:3])}{more}); run the "
                 "same job to continue it, or start over with restart (--restart)."
             )
-        if not all(_writer_class(self._job).left_behind(path) for path in self._paths):
+        writer = _writer_class(self._job)
+        if not all(writer.left_behind(*both) for both in zip(self._paths, self._stored(), strict=True)):
             log("warning", f"The parts of the interrupted run of {output} are gone; starting over.")
             self._records = []
             return None
         return head
 
+    def _stored(self) -> list[list[Stored]]:
+        """Where each file's chunks lie."""
+        return [
+            [Stored(**record.stored[number]) for record in self._records]
+            for number in range(len(self._paths))
+        ]
+
     def _restore(self, log: Log) -> None:
         places = [self._scene.place(record.chunk) for record in self._records]
         whole = [True] * len(places)
-        for number, writer in enumerate(self._writers):
-            stored = [Stored(**record.stored[number]) for record in self._records]
+        for writer, stored in zip(self._writers, self._stored(), strict=True):
             whole = [a and b for a, b in zip(whole, writer.restore(places, stored), strict=True)]
         lost = whole.count(False)
         self._records = [record for record, good in zip(self._records, whole, strict=True) if good]

@@ -80,7 +80,7 @@ class PartsWriter:
             self.discard()
 
     @classmethod
-    def left_behind(cls, path: Path) -> bool:
+    def left_behind(cls, path: Path, stored: Sequence[Stored]) -> bool:
         """Whether an earlier run's parts are there."""
         return path.with_name(f"{path.stem}_parts").is_dir()
 

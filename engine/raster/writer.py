@@ -103,12 +103,7 @@ class MosaicWriter:
     suffixes = (".tif", ".tiff")
 
     def __init__(self, path: Path, encoder: Encoder, cog: bool = False, start: Start | None = None) -> None:
-        self.path, self.part, self._encoder, self._cog = (
-            path,
-            path.with_name(path.name + ".part"),
-            encoder,
-            cog,
-        )
+        self.path, self.part, self._encoder, self._cog = path, _part(path), encoder, cog
         self._file: FileIO | None = None
         with self._failing():
             encoder.check_options("COG" if cog else "GTiff")
@@ -118,9 +113,17 @@ class MosaicWriter:
         self._sizes = np.zeros_like(self._directory.sizes)
 
     @classmethod
-    def left_behind(cls, path: Path) -> bool:
-        """Whether an earlier run's ``.part`` is there."""
-        return path.with_name(path.name + ".part").is_file()
+    def left_behind(cls, path: Path, stored: Sequence[Stored]) -> bool:
+        """Whether an earlier run's ``.part`` is there; one that was renamed just before a kill gets it back.
+
+        Args:
+            path: The result.
+            stored: The chunks that lie in the ``.part``.
+        """
+        _take_back(path)
+        if not _part(path).exists() and _is_made_of(path, stored):
+            os.replace(path, _part(path))
+        return _part(path).is_file()
 
     def restore(self, places: Sequence[Box], stored: Sequence[Stored]) -> list[bool]:
         """Takes over what an earlier run has appended, and cuts off the rest.
@@ -133,7 +136,7 @@ class MosaicWriter:
             Which of them are whole.
         """
         with self._failing():
-            whole = [self._is_whole(where) for where in stored]
+            whole = [_is_whole(self._file, where) for where in stored]
         self.keep([(place, s) for place, s, good in zip(places, stored, whole, strict=True) if good])
         return whole
 
@@ -203,7 +206,6 @@ class MosaicWriter:
         with self._failing():
             os.replace(self._finished, self.path)
             _sync_folder(self.path.absolute().parent)
-        self.discard()
 
     def release(self) -> None:
         """Closes the file and leaves it as it is."""
@@ -224,22 +226,20 @@ class MosaicWriter:
         Raises:
             OutputError: It cannot be renamed.
         """
-        before = self.path.with_name(self.path.name + ".before")
         kept = self.path.is_file()
         with self._failing():
             if kept:
-                os.replace(self.path, before)
+                os.replace(self.path, _before(self.path))
         try:
             self.publish()
             yield
         except BaseException:
-            if kept:
-                os.replace(before, self.path)
-            elif self.path.is_file():
-                self.path.unlink()
+            if self.path.is_file():
+                os.replace(self.path, self.part if not self.part.exists() else self._copied)
+            _take_back(self.path)
             raise
         if kept:
-            before.unlink()
+            _before(self.path).unlink()
 
     @property
     def _copied(self) -> Path:
@@ -255,6 +255,7 @@ class MosaicWriter:
         return names + [n.with_name(n.name + end) for n in names for end in (".aux.xml", ".ovr.tmp")]
 
     def _begin(self, encoder: Encoder) -> Start:
+        _take_back(self.path)
         self.discard()
         # Made in memory: on a full disk GDAL would lose tags without telling.
         empty = encoder.empty()
@@ -280,10 +281,6 @@ class MosaicWriter:
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
-
-    def _is_whole(self, where: Stored) -> bool:
-        self._file.seek(where.at)
-        return hashlib.sha256(self._file.read(where.size)).hexdigest() == where.sha256
 
     def _point_at(self, place: Box, where: Stored) -> None:
         """Enters the blocks of a chunk that lies in the file."""
@@ -361,6 +358,37 @@ def publish(writers: Sequence[MosaicWriter]) -> None:
         for writer in others:
             stack.enter_context(writer.published())
         last.publish()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _before(path: Path) -> Path:
+    """Where an older result waits until all files of a run have their names."""
+    return path.with_name(path.name + ".part.before")
+
+
+def _take_back(path: Path) -> None:
+    """Undoes a renaming that was cut off between two files: the older result has its name again."""
+    if _before(path).is_file():
+        if path.is_file() and not _part(path).exists():
+            os.replace(path, _part(path))
+        os.replace(_before(path), path)
+
+
+def _is_made_of(path: Path, stored: Sequence[Stored]) -> bool:
+    """Whether a file is the completed ``.part`` of these chunks."""
+    try:
+        with FileIO(path) as file:
+            return any(where.size for where in stored) and all(_is_whole(file, where) for where in stored)
+    except OSError:
+        return False
+
+
+def _is_whole(file: FileIO, where: Stored) -> bool:
+    file.seek(where.at)
+    return hashlib.sha256(file.read(where.size)).hexdigest() == where.sha256
 
 
 def write_error(path: Path, error: Exception) -> OutputError:
