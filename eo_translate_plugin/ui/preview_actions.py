@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from qgis.core import QgsMapLayer, QgsRasterLayer
 from qgis.gui import QgisInterface
@@ -11,6 +12,9 @@ from qgis.PyQt.QtWidgets import QAction
 
 from ..environment import resource
 from ..translate import tr
+
+if TYPE_CHECKING:
+    from ..preview.controller import PreviewController
 
 _MENU = "EO Translate"
 
@@ -24,7 +28,7 @@ class PreviewActions:
 
     def __init__(self, iface: QgisInterface) -> None:
         self._iface = iface
-        self._controller = None
+        self._controller: PreviewController | None = None
         self._again = self._action(
             tr("Preview here"), "eo-translate", lambda: self.controller.preview_again()
         )
@@ -51,7 +55,7 @@ class PreviewActions:
             iface.addCustomActionForLayerType(action, _MENU, QgsMapLayer.LayerType.RasterLayer, True)
 
     @property
-    def controller(self):  # noqa: ANN201 - its class is imported on first use
+    def controller(self) -> PreviewController:
         """Runs the previews."""
         if self._controller is None:
             from ..preview.controller import PreviewController
