@@ -107,7 +107,7 @@ class Outputs:
             writer.release()
         return (
             f"{self.done} of {total} parts are finished and kept in {self._writers[0].part}; run the same "
-            "job again with resume (--resume) to go on, or with restart (--restart) to start over."
+            "job again with resume set to continue (--resume) to go on, or to restart (--restart) to start over."
         )
 
     def discard(self) -> None:
@@ -133,14 +133,14 @@ class Outputs:
         if self._job.resume == "ask":
             raise OutputError(
                 f"An interrupted run of {output} is there, {len(self._records)} of {total} parts done; "
-                "continue it with resume (--resume), or start over with restart (--restart)."
+                "set resume to continue (--resume) to go on, or to restart (--restart) to start over."
             )
         changed = differences(head["identity"], self._identity)
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise OutputError(
                 f"The interrupted run of {output} was another job ({'; '.join(changed[:3])}{more}); run the "
-                "same job to continue it, or start over with restart (--restart)."
+                "same job to continue it, or set resume to restart (--restart) to start over."
             )
         writer = _writer_class(self._job)
         if not all(writer.left_behind(*both) for both in zip(self._paths, self._stored(), strict=True)):
