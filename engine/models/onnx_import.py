@@ -90,8 +90,10 @@ def _check_files(path: Path) -> list[str]:
 
 
 def _metadata(session: onnxruntime.InferenceSession, path: Path) -> dict[str, str]:
+    found = session.get_modelmeta()
     try:
-        return session.get_modelmeta().custom_metadata_map
+        found.graph_name.isprintable()  # decoded when it is asked for, which others do later
+        return found.custom_metadata_map
     except UnicodeDecodeError:
         raise ModelError(f"The metadata of {path} are not UTF-8 text; export it again.") from None
 

@@ -16,6 +16,7 @@ VERSION = 1
 PICKLE_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib"})
 WEIGHT_SUFFIXES = frozenset({".onnx", ".safetensors"})
 
+_MAX_OVERLAP = 32  # windows over a pixel along one side; more would never end
 _DTYPE_LIMITS = {"uint8": (0, 255), "uint16": (0, 65535), "int16": (-32768, 32767)}
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
@@ -256,6 +257,11 @@ class Tiling(Strict):
                 raise ValueError(
                     f"stride_px must be from 1 to window_px ({self.window_px}) in lattice mode, and is "
                     f"{self.stride_px}"
+                )
+            if self.stride_px * _MAX_OVERLAP < self.window_px:
+                raise ValueError(
+                    f"stride_px must be at least window_px / {_MAX_OVERLAP} ({self.window_px / _MAX_OVERLAP:g}), "
+                    f"and is {self.stride_px}"
                 )
         elif self.stride_px is not None:
             raise ValueError(f"stride_px must be null in crop mode, and is {self.stride_px}")

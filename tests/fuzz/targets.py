@@ -175,10 +175,10 @@ class Job(Target):
         if kind < 0.15:
             path = folder / "scene.tif"
             path.write_bytes(mutations.tiff(rng, path.read_bytes()))
-        elif kind < 0.30:
+        elif kind < 0.40:
             item = folder / "tiny" / "item.json"
             item.write_bytes(_changed_numbers(rng, item.read_bytes()))
-        text = mutations.json_text(rng, job) if kind >= 0.30 else json.dumps(job).encode()
+        text = mutations.json_text(rng, job) if kind >= 0.40 else json.dumps(job).encode()
         (folder / "job.json").write_bytes(text)
         arguments = ["run", str(folder / "job.json"), *(["--json"] if rng.random() < 0.5 else [])]
         return run_program(arguments, folder)

@@ -119,6 +119,11 @@ def test_statistics_of_another_shape(package, wrong):
     refused(ModelItem.load, package, match="sample_statistics")
 
 
+def test_windows_that_overlap_without_end(package):
+    change(package, tiling={"mode": "lattice", "window_px": 65536, "stride_px": 1})
+    refused(ModelItem.load, package, match="stride_px must be at least window_px / 32")
+
+
 def zipped(package, path, method=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "w", method) as archive:
         for file in package.iterdir():
@@ -203,9 +208,10 @@ def test_external_data_outside_the_folder(tmp_path, package, place):
     assert not (store.user_folder() / "stranger").exists()
 
 
-def test_metadata_that_are_no_text(tmp_path, package):
+@pytest.mark.parametrize("text", [b"1@@@@", b"test-net"])
+def test_metadata_that_are_no_text(tmp_path, package, text):
     path = model_packages.local_graph(tmp_path / "a.onnx", fixed=32, metadata={"resolution": "1@@@@"})
-    path.write_bytes(path.read_bytes().replace(b"1@@@@", b"1\xff\xff\xff\xff"))
+    path.write_bytes(path.read_bytes().replace(text, b"\xff" * len(text)))
     refused(import_onnx, path, "stranger", match="not UTF-8")
 
 
