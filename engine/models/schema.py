@@ -16,7 +16,7 @@ VERSION = 1
 PICKLE_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib"})
 WEIGHT_SUFFIXES = frozenset({".onnx", ".safetensors"})
 
-_MAX_OVERLAP = 32  # windows over a pixel along one side; more would never end
+_MAX_OVERLAP = 256  # windows over a pixel along one side; more would never end
 _DTYPE_LIMITS = {"uint8": (0, 255), "uint16": (0, 65535), "int16": (-32768, 32767)}
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
@@ -260,8 +260,8 @@ class Tiling(Strict):
                 )
             if self.stride_px * _MAX_OVERLAP < self.window_px:
                 raise ValueError(
-                    f"stride_px must be at least window_px / {_MAX_OVERLAP} ({self.window_px / _MAX_OVERLAP:g}), "
-                    f"and is {self.stride_px}"
+                    f"stride_px must be at least window_px / {_MAX_OVERLAP}, which is "
+                    f"{self.window_px / _MAX_OVERLAP:g}, and is {self.stride_px}"
                 )
         elif self.stride_px is not None:
             raise ValueError(f"stride_px must be null in crop mode, and is {self.stride_px}")

@@ -121,7 +121,7 @@ def test_statistics_of_another_shape(package, wrong):
 
 def test_windows_that_overlap_without_end(package):
     change(package, tiling={"mode": "lattice", "window_px": 65536, "stride_px": 1})
-    refused(ModelItem.load, package, match="stride_px must be at least window_px / 32")
+    refused(ModelItem.load, package, match="stride_px must be at least window_px / 256")
 
 
 def zipped(package, path, method=zipfile.ZIP_DEFLATED):
