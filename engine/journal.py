@@ -13,24 +13,35 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from engine.errors import OutputError
+from engine.raster.writer import Start, Stored, remove
 
 VERSION = 1
 _SYNC_S = 2.0
+_FOREIGN = (KeyError, TypeError, ValueError)  # what a line of another program raises when it is taken apart
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first line: everything that decides about the pixels, number of chunks, how each file begins."""
+
+    identity: dict[str, Any]
+    chunks: int
+    starts: tuple[Start, ...]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished chunk: what the writer of each file said about it, and what made it."""
+    """A finished chunk: where it lies in each file, and what made it."""
 
     chunk: int
-    stored: tuple[dict[str, Any], ...]
+    stored: tuple[Stored, ...]
     device: str
     worker: str = ""
 
@@ -50,27 +61,39 @@ class Journal:
         """The journal beside an output."""
         return cls(output.with_name(output.name + ".part.jsonl"))
 
-    def read(self) -> tuple[dict[str, Any] | None, list[Record]]:
+    def read(self) -> tuple[Head | None, list[Record]]:
         """The first line and the finished chunks; None if there is no journal that can be used.
 
         A torn or foreign line ends it: what follows is made again.
+
+        Raises:
+            OutputError: Another release has written it.
         """
         lines = self._lines()
-        head = next(lines, None)
-        if head is None or head.get("journal") != VERSION:
+        first = next(lines, {})
+        if first.get("journal", VERSION) != VERSION:
+            raise OutputError(
+                f"The interrupted run in {self.path} was made by another release of EO Translate; continue "
+                "it with that one, or set resume to restart (--restart) to start over."
+            )
+        try:
+            starts = tuple(Start(**start) for start in first["starts"])
+            head = Head(dict(first["identity"]), int(first["chunks"]), starts)
+        except _FOREIGN:
             return None, []
         records: dict[int, Record] = {}
         for line in lines:
             try:
-                record = Record(
-                    int(line["chunk"]), tuple(line["stored"]), line["device"], line.get("worker", "")
-                )
-            except (KeyError, TypeError, ValueError):
+                stored = tuple(Stored(**where) for where in line["stored"])
+                record = Record(int(line["chunk"]), stored, line["device"], line.get("worker", ""))
+            except _FOREIGN:
+                break
+            if len(stored) != len(starts) or not 0 <= record.chunk < head.chunks:
                 break
             records[record.chunk] = record
         return head, list(records.values())
 
-    def start(self, head: dict[str, Any], records: list[Record]) -> JournalWriter:
+    def start(self, head: Head, records: list[Record]) -> JournalWriter:
         """Begins the journal afresh, with chunks that are there already.
 
         Raises:
@@ -79,7 +102,7 @@ class Journal:
         new = self.path.with_name(self.path.name + ".new")
         with _failing(self.path):
             with open(new, "w", encoding="utf-8") as file:
-                file.write(json.dumps({"journal": VERSION, **head}) + "\n")
+                file.write(json.dumps({"journal": VERSION, **asdict(head)}) + "\n")
                 file.writelines(_line(record) for record in records)
                 file.flush()
                 os.fsync(file.fileno())
@@ -88,8 +111,8 @@ class Journal:
 
     def remove(self) -> None:
         """Removes it."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_name(self.path.name + ".new").unlink(missing_ok=True)
+        remove(self.path)
+        remove(self.path.with_name(self.path.name + ".new"))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:
@@ -157,15 +180,22 @@ def claimed(output: Path) -> Iterator[None]:
     finally:
         # Removed before it is let go, so that nobody's newer lock can be meant.
         if os.name == "posix":
-            Path(lock.lock_file).unlink(missing_ok=True)
+            remove(Path(lock.lock_file))
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True) if os.name != "posix" else None
+        if os.name != "posix":
+            remove(Path(lock.lock_file))
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What has changed between two runs' identities, a clause each."""
-    old, new = dict(_flat(before)), dict(_flat(now))
-    return [
+    files = [
+        f"the file {name} has changed"
+        for name in sorted(before["files"].keys() & now["files"].keys())
+        if before["files"][name] != now["files"][name]
+    ]
+    old = dict(_flat({**before, "files": list(before["files"])}))
+    new = dict(_flat({**now, "files": list(now["files"])}))
+    return files + [
         f"{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
@@ -182,11 +212,11 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _shown(value: Any) -> str:
     text = "not given" if value is None else json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= 80 else f"{text[:30]}...{text[-47:]}"  # paths differ at their end
 
 
 def _line(record: Record) -> str:
-    return json.dumps({**vars(record), "stored": list(record.stored)}) + "\n"
+    return json.dumps(asdict(record)) + "\n"
 
 
 @contextmanager
@@ -197,6 +227,6 @@ def _failing(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(
-            f"The file {path} could not be written ({error.strerror or error}); make room, or choose another "
-            "place."
+            f"The file {error.filename2 or error.filename or path} could not be written "
+            f"({error.strerror or error}); make room, or choose another place."
         ) from None

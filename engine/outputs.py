@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from engine.diagnostics import versions
 from engine.errors import CancelledError, EOTranslateError, InputError, OutputError
 from engine.inputs import Log
-from engine.journal import Journal, Record, claimed, differences
+from engine.journal import Head, Journal, Record, claimed, differences
 from engine.raster.parts import PartsWriter
 from engine.raster.writer import MosaicWriter, Start, Stored, check_output, publish
 from engine.scene import Chunk, Scene
@@ -38,16 +37,16 @@ class Outputs:
         self._records: list[Record] = []
         self._hopeless = False
         head = self._interrupted(log)
-        starts = [Start(**start) for start in head["starts"]] if head else [None] * len(self._paths)
+        starts = head.starts if head else [None] * len(self._paths)
         self._writers: list[MosaicWriter | PartsWriter] = []
         try:
             for path, encoder, start in zip(self._paths, scene.encoders, starts, strict=True):
                 self._writers.append(_writer(job, path, encoder, start))
             if head:
                 self._restore(log)
-            start = {"identity": self._identity, "chunks": len(scene.chunks)}
-            start["starts"] = [asdict(writer.start) for writer in self._writers]
-            self._lines = self._journal.start(start, self._records)
+            starts = tuple(writer.start for writer in self._writers)
+            head_now = Head(self._identity, len(scene.chunks), starts)
+            self._lines = self._journal.start(head_now, self._records)
         except BaseException:
             if head is None:
                 self.discard()
@@ -67,8 +66,9 @@ class Outputs:
             OutputError: The disk is full or failing.
         """
         place = self._scene.place(chunk.index)
-        stored = [writer.append(place, file) for writer, file in zip(self._writers, chunk.files, strict=True)]
-        record = Record(chunk.index, tuple(asdict(s) for s in stored), chunk.device, chunk.worker)
+        both = zip(self._writers, chunk.files, strict=True)
+        stored = tuple(writer.append(place, file) for writer, file in both)
+        record = Record(chunk.index, stored, chunk.device, chunk.worker)
         if self._lines.add(record):
             for writer in self._writers:
                 writer.sync()
@@ -82,7 +82,7 @@ class Outputs:
             InputError: No pixel was valid.
             OutputError: The disk is full or failing.
         """
-        if not any(stored["size"] for record in self._records for stored in record.stored):
+        if not any(stored.size for record in self._records for stored in record.stored):
             self._hopeless = True
             raise InputError(
                 "The inputs have no pixel in this area where all of them are valid, so there is "
@@ -106,8 +106,8 @@ class Outputs:
         for writer in self._writers:
             writer.release()
         return (
-            f"{self.done} of {total} parts are finished and kept in {self._writers[0].part}; run the same "
-            "job again with resume set to continue (--resume) to go on, or to restart (--restart) to start over."
+            f"{self.done} of {total} parts are finished and kept in {self._writers[0].part}; run the "
+            "same job again with resume set to continue (--resume) to go on, or to restart (--restart) to start over."
         )
 
     def discard(self) -> None:
@@ -119,42 +119,42 @@ class Outputs:
         for writer in self._writers:
             writer.discard()
 
-    def _interrupted(self, log: Log) -> dict[str, Any] | None:
+    def _interrupted(self, log: Log) -> Head | None:
         """The first line of an earlier run's journal, if this run goes on from it.
 
         Raises:
             OutputError: There is one and the job does not say what to do, or it was another job.
         """
-        head, self._records = self._journal.read()
-        if head is None or not self._records or self._job.resume == "restart":
-            self._records = []
+        if self._job.resume == "restart":
             return None
-        output, total = self._paths[0], head.get("chunks")
+        head, self._records = self._journal.read()
+        if head is None and self._journal.path.is_file():
+            log("warning", f"The journal {self._journal.path} is damaged; starting over.")
+        if head is None or not self._records:
+            return None
+        output, total = self._paths[0], head.chunks
         if self._job.resume == "ask":
             raise OutputError(
                 f"An interrupted run of {output} is there, {len(self._records)} of {total} parts done; "
                 "set resume to continue (--resume) to go on, or to restart (--restart) to start over."
             )
-        changed = differences(head["identity"], self._identity)
+        changed = differences(head.identity, self._identity)
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise OutputError(
                 f"The interrupted run of {output} was another job ({'; '.join(changed[:3])}{more}); run the "
                 "same job to continue it, or set resume to restart (--restart) to start over."
             )
-        writer = _writer_class(self._job)
-        if not all(writer.left_behind(*both) for both in zip(self._paths, self._stored(), strict=True)):
-            log("warning", f"The parts of the interrupted run of {output} are gone; starting over.")
+        left_behind = _writer_class(self._job).left_behind
+        if not all(map(left_behind, self._paths, head.starts, self._stored())):
+            log("warning", f"The interrupted run of {output} has lost its parts; starting over.")
             self._records = []
             return None
         return head
 
     def _stored(self) -> list[list[Stored]]:
         """Where each file's chunks lie."""
-        return [
-            [Stored(**record.stored[number]) for record in self._records]
-            for number in range(len(self._paths))
-        ]
+        return [[record.stored[number] for record in self._records] for number in range(len(self._paths))]
 
     def _restore(self, log: Log) -> None:
         places = [self._scene.place(record.chunk) for record in self._records]
@@ -205,7 +205,9 @@ def identity(job: Job, scene: Scene) -> dict[str, Any]:
         "uncertainty": job.uncertainty is not None,
         "device": scene.device,
         "model_sha256": scene.item.sha256,
-        "tiling": scene.item.tiling.model_dump(),
+        "package": scene.item.model_dump(
+            mode="json", include={"network", "inputs", "noise", "output", "tiling"}
+        ),
         "chunk_px": scene.side,
         "grid": {
             "crs": grid.crs.to_wkt() if grid.crs else None,

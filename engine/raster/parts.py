@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
 
@@ -15,9 +14,10 @@ import numpy as np
 from engine.errors import OutputError
 from engine.raster.encode import BLOCK_PX, Encoder, Layout
 from engine.raster.grid import Grid
-from engine.raster.writer import Start, Stored, write_error
+from engine.raster.writer import Start, Stored, remove, write_error
 from engine.tiling.lattice import Box
 
+_PARTS = "row*_col*.tif*"
 _GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "float32": "Float32"}
 
 
@@ -43,7 +43,7 @@ def store_part(vrt: Path, place: Box, chunk: bytes) -> Stored:
                 os.fsync(file.fileno())
             os.replace(new, path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        remove(new)
         raise write_error(path, error) from None
     return Stored(0, len(chunk), hashlib.sha256(chunk).hexdigest())
 
@@ -64,7 +64,7 @@ class PartsWriter:
 
     def __init__(self, path: Path, encoder: Encoder, start: Start | None = None) -> None:
         self.path, self.part, self._encoder = path, path.with_name(f"{path.stem}_parts"), encoder
-        self.start = start or Start(0, "")
+        self.start = start or Start(0, "", "")
         self._places: list[Box] = []
         self._published = False
         if encoder.left_over:
@@ -78,9 +78,14 @@ class PartsWriter:
                     f"The output {path} exists; remove it and {self.part} first, or choose another name."
                 )
             self.discard()
+            if self.part.exists():
+                raise OutputError(
+                    f"The parts of {path} need the name {self.part}, and something else has it; choose "
+                    "another name."
+                )
 
     @classmethod
-    def left_behind(cls, path: Path, stored: Sequence[Stored]) -> bool:
+    def left_behind(cls, path: Path, start: Start, stored: Sequence[Stored]) -> bool:
         """Whether an earlier run's parts are there."""
         return path.with_name(f"{path.stem}_parts").is_dir()
 
@@ -132,13 +137,16 @@ class PartsWriter:
 
     def release(self) -> None:
         """Leaves the parts."""
-        self._new.unlink(missing_ok=True)
+        remove(self._new)
 
     def discard(self) -> None:
         """Removes everything but a finished result."""
-        self._new.unlink(missing_ok=True)
+        remove(self._new)
         if not self._published:
-            shutil.rmtree(self.part, ignore_errors=True)
+            for file in self.part.glob(_PARTS):  # and nothing else that may lie there
+                remove(file)
+            with suppress(OSError):
+                self.part.rmdir()
 
     @property
     def _new(self) -> Path:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -78,10 +78,11 @@ def check_output(path: Path, inputs: list[str], estimated_bytes: int, suffixes: 
 
 @dataclass(frozen=True)
 class Start:
-    """The empty file that chunks are appended to: its length (bytes) and its first bytes, in hexadecimal."""
+    """The empty file that chunks are appended to: length (bytes), first bytes in hexadecimal, SHA-256."""
 
     size: int
     head: str
+    sha256: str
 
 
 class MosaicWriter:
@@ -113,17 +114,24 @@ class MosaicWriter:
         self._sizes = np.zeros_like(self._directory.sizes)
 
     @classmethod
-    def left_behind(cls, path: Path, stored: Sequence[Stored]) -> bool:
-        """Whether an earlier run's ``.part`` is there; one that was renamed just before a kill gets it back.
+    def left_behind(cls, path: Path, start: Start, stored: Sequence[Stored]) -> bool:
+        """Whether an earlier run's ``.part`` can be used; one that was renamed just before a kill is again.
 
         Args:
             path: The result.
-            stored: The chunks that lie in the ``.part``.
+            start: How the ``.part`` begins.
+            stored: The chunks that lie in it.
+
+        Raises:
+            OutputError: The place is failing.
         """
-        _take_back(path)
-        if not _part(path).exists() and _is_made_of(path, stored):
-            os.replace(path, _part(path))
-        return _part(path).is_file()
+        try:
+            _take_back(path)
+            if not _part(path).exists() and _is_made_of(path, start, stored):
+                os.replace(path, _part(path))
+            return _begins_with(_part(path), start)
+        except OSError as error:
+            raise write_error(path, error) from None
 
     def restore(self, places: Sequence[Box], stored: Sequence[Stored]) -> list[bool]:
         """Takes over what an earlier run has appended, and cuts off the rest.
@@ -211,13 +219,13 @@ class MosaicWriter:
         """Closes the file and leaves it as it is."""
         self._close()
         for name in self._leavings[1:]:
-            name.unlink(missing_ok=True)
+            remove(name)
 
     def discard(self) -> None:
         """Removes everything but a finished result."""
         self._close()
         for name in self._leavings:
-            name.unlink(missing_ok=True)
+            remove(name)
 
     @contextmanager
     def published(self) -> Iterator[None]:
@@ -239,7 +247,7 @@ class MosaicWriter:
             _take_back(self.path)
             raise
         if kept:
-            _before(self.path).unlink()
+            remove(_before(self.path))
 
     @property
     def _copied(self) -> Path:
@@ -259,7 +267,7 @@ class MosaicWriter:
         self.discard()
         # Made in memory: on a full disk GDAL would lose tags without telling.
         empty = encoder.empty()
-        start = Start(len(empty), empty[:_HEAD_BYTES].hex())
+        start = Start(len(empty), empty[:_HEAD_BYTES].hex(), hashlib.sha256(empty).hexdigest())
         try:
             self._file = FileIO(self.part, "w+")
             self._write(0, empty)
@@ -377,13 +385,22 @@ def _take_back(path: Path) -> None:
         os.replace(_before(path), path)
 
 
-def _is_made_of(path: Path, stored: Sequence[Stored]) -> bool:
+def _is_made_of(path: Path, start: Start, stored: Sequence[Stored]) -> bool:
     """Whether a file is the completed ``.part`` of these chunks."""
-    try:
-        with FileIO(path) as file:
-            return any(where.size for where in stored) and all(_is_whole(file, where) for where in stored)
-    except OSError:
+    if not _begins_with(path, start):
         return False
+    with FileIO(path) as file:
+        return any(where.size for where in stored) and all(_is_whole(file, where) for where in stored)
+
+
+def _begins_with(path: Path, start: Start) -> bool:
+    """Whether a file goes back to this empty one; its head may point somewhere else by now."""
+    if not path.is_file():
+        return False
+    head = bytes.fromhex(start.head)
+    with FileIO(path) as file:
+        file.seek(len(head))
+        return hashlib.sha256(head + file.read(start.size - len(head))).hexdigest() == start.sha256
 
 
 def _is_whole(file: FileIO, where: Stored) -> bool:
@@ -391,8 +408,15 @@ def _is_whole(file: FileIO, where: Stored) -> bool:
     return hashlib.sha256(file.read(where.size)).hexdigest() == where.sha256
 
 
+def remove(path: Path) -> None:
+    """Removes a file of our own if that is possible; what is said to the user is never about this."""
+    with suppress(OSError):
+        path.unlink()
+
+
 def write_error(path: Path, error: Exception) -> OutputError:
     """What a failed write says to the user."""
+    path = Path(getattr(error, "filename2", None) or getattr(error, "filename", None) or path)
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())
     if "creation option" in reason or "is an unexpected value" in reason or "Invalid value" in reason:
         return OutputError(f"A creation option for {path} is wrong ({reason}); correct it or leave it out.")
