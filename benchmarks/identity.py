@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ class ShuffledRunner(LocalRunner):
 
 def measure(bench: Bench) -> list[Row]:
     """Both bundled models and one on a lattice: how many different hashes there are."""
-    size = bench.px(SIZE_PX)
+    size = max(bench.px(SIZE_PX), 2 * CHUNKS_PX[0])
     jobs = {model: bench.job(model, size, chunk_px=CHUNKS_PX[0]) for model in MODELS}
     package = instance_norm(bench.scratch / _LATTICE)
     bundled = jobs["sar-to-optical"]
@@ -71,7 +72,7 @@ def ways(scratch: Path, job: Job) -> Iterator[tuple[str, str]]:
     """Name and pixel hash of every way to run a job; the first one is the usual way."""
 
     def run(ending: str = ".tif", open_runner: Any = LocalRunner, **settings: Any) -> str:
-        path = scratch / f"way{ending}"
+        path = Path(tempfile.mkdtemp(dir=scratch)) / f"way{ending}"
         engine_job.run(job.model_copy(update={"output": str(path), **settings}), open_runner=open_runner)
         return hash_of(path)
 
@@ -85,9 +86,7 @@ def ways(scratch: Path, job: Job) -> Iterator[tuple[str, str]]:
         yield f"{DASK_WORKERS} Dask workers", run(open_runner=open_runner)
     yield "vrt", run(".vrt", format="vrt")
     yield "cog", run(".cog.tif", format="cog")
-    whole = scratch / "way.tif"
-    run()
-    part, of_whole = parts(job, whole, scratch / "part.tif")
+    part, of_whole = parts(job, scratch)
     yield "sub-extent", part
     yield "sub-extent of the whole", of_whole
 
@@ -126,8 +125,10 @@ def finished_chunks(journal: Path) -> int:
     return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
 
 
-def parts(job: Job, whole: Path, target: Path) -> tuple[str, str]:
-    """Hash of a run over a part, and of this part of the whole result."""
+def parts(job: Job, scratch: Path) -> tuple[str, str]:
+    """Hash of a run over a part, and of this part of a whole result."""
+    whole, target = scratch / "whole.tif", scratch / "part.tif"
+    engine_job.run(job.model_copy(update={"output": str(whole)}))
     with rasterio.open(whole) as result:
         size = result.width
         box = (size // 5 + 3, size // 7 + 5, size // 2, size * 2 // 3)

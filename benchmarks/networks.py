@@ -36,14 +36,10 @@ def one_convolution(folder: Path) -> str:
 def instance_norm(folder: Path) -> str:
     """Random convolutions with InstanceNorm between, so blended over a lattice; from one radar band."""
     random, width = np.random.default_rng(0), 16
+    channels = (1, width, width, width, 3)
     weights = {
-        name: random.normal(0, np.sqrt(2 / (9 * fed)), (given, fed, 3, 3)).astype(np.float32)
-        for name, fed, given in (
-            ("w0", 1, width),
-            ("w1", width, width),
-            ("w2", width, width),
-            ("w3", width, 3),
-        )
+        f"w{number}": random.normal(0, np.sqrt(2 / (9 * fed)), (given, fed, 3, 3)).astype(np.float32)
+        for number, (fed, given) in enumerate(pairwise(channels))
     }
     weights["w3"] *= 0.5
     weights |= {"one": np.ones(width, np.float32), "zero": np.zeros(width, np.float32)}
