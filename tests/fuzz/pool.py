@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CASE_S = 30.0
+CASE_S = 60.0
 _START_S = 120.0
 _ADDRESS_BYTES = 6 << 30
 _GROWTH_BYTES = 1536 << 20
