@@ -105,9 +105,12 @@ class Outputs:
         self._lines.close()
         for writer in self._writers:
             writer.release()
+        part, parts = self._writers[0].part, f"{self.done} of {total} parts are finished"
+        if not (self._journal.path.exists() and all(writer.part.exists() for writer in self._writers)):
+            return f"{parts}, but {part} cannot be reached any more."
         return (
-            f"{self.done} of {total} parts are finished and kept in {self._writers[0].part}; run the "
-            "same job again with resume set to continue (--resume) to go on, or to restart (--restart) to start over."
+            f"{parts} and kept in {part}; run the same job again with resume set to continue (--resume) to "
+            "go on, or to restart (--restart) to start over."
         )
 
     def discard(self) -> None:

@@ -146,9 +146,12 @@ class Source:
         self._sample: Pixels | None = None
 
     def twin(self) -> Source:
-        """The same raster opened once more, for another thread: GDAL's handles serve one at a time."""
-        dataset = DatasetReader(self.dataset.name, driver=self.dataset.driver)
-        twin = Source(self.modality, self.spec, dataset, self.bands, self.places)
+        """The same raster opened once more, for another thread: GDAL's handles serve one at a time.
+
+        Raises:
+            InputError: It is no longer there.
+        """
+        twin = Source(self.modality, self.spec, self._reopened(), self.bands, self.places)
         twin.align(self._layer, self._classes)
         return twin
 
@@ -226,8 +229,17 @@ class Source:
     def _decimated(self) -> Pixels:
         shape = min(self.dataset.height, SAMPLE_PX), min(self.dataset.width, SAMPLE_PX)
         # Overviews are often smoothed: statistics must not depend on whether a file has them.
-        with DatasetReader(self.dataset.name, driver=self.dataset.driver, OVERVIEW_LEVEL="NONE") as dataset:
+        with self._reopened(OVERVIEW_LEVEL="NONE") as dataset:
             return self._read(dataset, out_shape=(len(self.bands), *shape), resampling=Resampling.nearest)
+
+    def _reopened(self, **options: str) -> DatasetReader:
+        try:
+            return DatasetReader(self.dataset.name, driver=self.dataset.driver, **options)
+        except RasterioError as error:
+            raise InputError(
+                f"The {self.modality} raster {self.dataset.name} cannot be opened any more "
+                f"({_reason(error)}); see whether it was moved or its disk was disconnected."
+            ) from None
 
     def has_valid_pixels(self, check: Callable[[], None]) -> bool:
         """Whether any pixel of the raster is valid; reads it all in the worst case.

@@ -181,6 +181,7 @@ class MosaicWriter:
         """
         with self._failing():
             os.fsync(self._file.fileno())
+            os.stat(self.part)  # a removed file takes whatever is written, and loses it in the end
 
     def complete(self) -> None:
         """Everything but the name: directory, overviews, and the copy that other formats need.
