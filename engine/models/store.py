@@ -290,7 +290,7 @@ def _checked_members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfil
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename
-        if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
+        if name[:1] in ("", "/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
             raise ModelError(
                 f"The file {source} holds '{clipped(name)}', a path that leaves the archive; nothing was "
                 "installed."

@@ -152,6 +152,15 @@ def test_archive_that_points_before_its_start(package, tmp_path):
     refused(store.install, path, match="damaged")
 
 
+@pytest.mark.parametrize("name", ["\x00a", "/a", "a/../../b", "C:a", "a\\b"])
+def test_archive_with_a_name_that_leaves_it(package, tmp_path, name):
+    path = zipped(package, tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("@" * len(name), b"x")
+    path.write_bytes(path.read_bytes().replace(b"@" * len(name), name.encode()))
+    refused(store.install, path, match="leaves the archive")
+
+
 # ONNX files
 
 
