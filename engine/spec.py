@@ -101,5 +101,5 @@ class Job(_Strict):
     format: Literal["gtiff", "cog", "vrt"] = "gtiff"
     creation_options: dict[str, str] = {}
     threads: Annotated[int, Field(ge=1)] | None = None
-    chunk_px: Annotated[int, Field(ge=32, le=16384)] | None = None
+    chunk_px: Annotated[int, Field(ge=32, le=4096)] | None = None
     resume: Literal["ask", "continue", "restart"] = "ask"
