@@ -118,7 +118,10 @@ def open_session(path: Path, threads: int | None = None) -> onnxruntime.Inferenc
             "files in one folder."
         )
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Its second try with the same provider would only print to stdout.
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         reason = clipped(str(error).partition("\n")[0].split(" : ", 2)[-1], 300)
         raise ModelError(f"The ONNX file {path} cannot be opened ({reason}); export it again.") from None

@@ -224,6 +224,15 @@ def test_metadata_that_are_no_text(tmp_path, package, text):
     refused(import_onnx, path, "stranger", match="not UTF-8")
 
 
+def test_names_that_are_no_text(tmp_path, package, capfd):
+    path = model_packages.local_graph(tmp_path / "a.onnx", fixed=32)
+    data = path.read_bytes()
+    assert data.count(b"\n\x01x") == 2
+    path.write_bytes(data.replace(b"\n\x01x", b"\n\x01\xff"))
+    refused(import_onnx, path, "stranger", match="cannot be opened|not UTF-8")
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     "numbers", ["1" + "0" * 400, "[1e308, 1e308, 1e308]", "[1" + "0" * 400 + "]", "NaN", "Infinity"]
 )
