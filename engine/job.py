@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine import outputs
-from engine.errors import CancelledError, InputError
+from engine.errors import CancelledError, InputError, OutOfMemoryError
 from engine.inputs import Inputs, Log, open_inputs
 from engine.models import store, weights
 from engine.models.item import ModelItem
@@ -90,13 +90,14 @@ def run(
     runner = open_runner(job, item, notes)
     notes("info", f"The model {item.id} runs on {runner.device}.")
     with (
+        _memory_errors_said(),
         _terminated_on_cancel(runner, is_cancelled) as check,
         gdal_environment(),
         contextlib.closing(open_inputs(job, item, notes, check)) as inputs,
     ):
         _warn_about_gsd(item, inputs, notes)
         scene = Scene(job, item, inputs, runner.device)
-        with outputs.opened(job, scene, notes) as mosaic:
+        with outputs.opened(job, scene, notes) as mosaic, _memory_errors_said():
             _translate(scene, runner, mosaic, on_progress or _silent, check)
             mosaic.finish(check)
     return RunResult(
@@ -215,6 +216,18 @@ def _terminated_on_cancel(
     finally:
         done.set()
         watcher.join()
+
+
+@contextlib.contextmanager
+def _memory_errors_said() -> Iterator[None]:
+    """What the network asks for in vain is said by its translator; this is about all else."""
+    try:
+        yield
+    except MemoryError:
+        raise OutOfMemoryError(
+            "This machine has too little memory for the job; close other programs, or make the chunks "
+            "smaller (--chunk)."
+        ) from None
 
 
 def _silent(fraction: float, text: str) -> None:
