@@ -9,6 +9,7 @@ import os
 import queue
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _CONNECT_S = 20
 _POLL_S = 0.2
 _AHEAD = 3  # tasks a worker thread has waiting, so that it never idles and results never pile up
+# A finished result whose worker died before it was fetched: the scheduler gives the task to another worker.
+_MADE_AGAIN = ("lost", "pending")
 _GPU = "GPU"  # name of the worker resource: dask worker --resources "GPU=1"
 
 
@@ -131,6 +134,12 @@ class DaskRunner:
                 except queue.Empty:
                     on_wait()
                     self._check_alive()
+                    continue
+                if future.status in _MADE_AGAIN:
+                    time.sleep(_POLL_S)
+                    on_wait()
+                    self._check_alive()
+                    done.put(future)
                     continue
                 self._futures.discard(future)
                 chunk = _outcome(future)
