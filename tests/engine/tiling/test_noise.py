@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.tiling import noise as noise_module
 from engine.tiling.noise import gaussian
 
 places = st.integers(-1200, 1200)
@@ -49,6 +50,14 @@ def test_neighbouring_pixels_and_blocks_are_uncorrelated():
     assert abs((noise[1:] * noise[:-1]).mean()) < limit
     blocks = noise.reshape(2, 256, 2, 256).transpose(0, 2, 1, 3).reshape(4, -1)
     assert np.abs(np.corrcoef(blocks) - np.eye(4)).max() < limit
+
+
+def test_circle_is_cosine_and_sine_to_the_last_bits():
+    turns = np.random.Philox(key=[1, 2]).random_raw(200_000) >> np.uint64(11)
+    angle = 2 * np.pi * (turns * 2.0**-53)
+    cosine, sine = noise_module._circle(turns)
+    np.testing.assert_allclose(cosine, np.cos(angle), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(sine, np.sin(angle), rtol=0, atol=1e-15)
 
 
 def test_stream_is_pinned():
