@@ -375,7 +375,7 @@ def _part(path: Path) -> Path:
 
 def _before(path: Path) -> Path:
     """Where an older result waits until all files of a run have their names."""
-    return path.with_name(path.name + ".part.before")
+    return path.with_name(path.name + ".before")
 
 
 def _take_back(path: Path) -> None:
