@@ -48,17 +48,19 @@ def stored(values: NDArray[np.float32], output: Output, nodata: float) -> NDArra
         (C, H, W) of ``output.dtype``.
     """
     invalid = np.isnan(values)
-    scaled = (values - np.float32(output.offset)) / np.float32(output.scale)
+    scaled = values - np.float32(output.offset)
+    scaled /= np.float32(output.scale)
+    # The nearest value that means a measurement.
     if output.dtype == "float32":
-        result = scaled.astype(np.float32)
-        result[result == np.float32(nodata)] = np.nextafter(np.float32(nodata), np.float32(np.inf))
+        result, nearest = scaled, np.nextafter(np.float32(nodata), np.float32(np.inf))
     else:
         limits = np.iinfo(output.dtype)
-        result = np.clip(np.rint(np.where(invalid, 0, scaled)), limits.min, limits.max)
-        # The nearest value that means a measurement.
-        result[result == nodata] = nodata + 1 if nodata < limits.max else nodata - 1
-        result = result.astype(output.dtype)
-    result[invalid] = nodata
+        np.rint(scaled, out=scaled)
+        np.copyto(scaled, 0, where=invalid)
+        np.clip(scaled, limits.min, limits.max, out=scaled)
+        result, nearest = scaled.astype(output.dtype), nodata + 1 if nodata < limits.max else nodata - 1
+    np.putmask(result, result == result.dtype.type(nodata), nearest)
+    np.putmask(result, invalid, nodata)
     return result
 
 

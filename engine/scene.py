@@ -170,8 +170,12 @@ class Scene:
             else:
                 kept.put(key, result)
             assembly.feed(step.window, result)
-        fine = valid.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
-        return np.where(fine, np.clip(assembly.data, *self.item.output.range), np.nan)
+        values = assembly.data
+        np.clip(values, *self.item.output.range, out=values)
+        if not valid.all():
+            fine = valid.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
+            np.copyto(values, np.nan, where=~fine)
+        return values
 
     def _noise(self, box: Box, sample: int) -> dict[str, NDArray[np.float32]]:
         """The noise tensor (1, C, h, w) of a window, keyed by world pixel."""

@@ -82,8 +82,7 @@ def _block(seed: int, sample: int, channel: int, by: int, bx: int) -> NDArray[np
 def _circle(turns: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosine and sine of 2 pi ``turns`` / 2^53, to the last bits of float64.
 
-    From a table of whole steps and the series of what is left, so of products and sums alone: a third of the
-    time of NumPy's functions, and the same on every machine.
+    From a table of whole steps and the series of what is left: a third of the time of NumPy's functions.
     """
     step = (turns >> np.uint64(_BITS - _TABLE_BITS)).astype(np.intp)
     angle = (turns & np.uint64((1 << _BITS - _TABLE_BITS) - 1)).astype(np.float64)
