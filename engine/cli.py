@@ -203,6 +203,7 @@ def main() -> None:
 def _job(context: typer.Context, job_file: Path | None, given: dict[str, Any]) -> Job:
     from pydantic import ValidationError
 
+    from engine.models.item import clipped
     from engine.spec import Job
 
     source = given
@@ -217,9 +218,11 @@ def _job(context: typer.Context, job_file: Path | None, given: dict[str, Any]) -
         return Job.model_validate({key: value for key, value in source.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = clipped(".".join(str(part) for part in first["loc"]))
         problem = "is not known" if first["type"] == "extra_forbidden" else f"is invalid ({first['msg']})"
-        raise InputError(f"The job's setting {where} {problem}, found {first['input']!r}.") from None
+        raise InputError(
+            f"The job's setting {where} {problem}, found {clipped(repr(first['input']))}."
+        ) from None
 
 
 def _refuse_options_beside_file(context: typer.Context, job_file: Path) -> None:

@@ -96,7 +96,9 @@ class Inputs:
             source.close()
 
 
-def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
+def open_inputs(
+    job: Job, item: ModelItem, log: Log, check: Check, accept: Callable[[Grid], None] | None = None
+) -> Inputs:
     """Opens, checks and aligns every raster of a job.
 
     Args:
@@ -104,6 +106,7 @@ def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
         item: The model that they are for.
         log: Takes what the user should know about them.
         check: Called between steps; raises when the run was cancelled.
+        accept: Called with the output grid before any pixel is read; may refuse it.
 
     Raises:
         InputError: The first thing that is wrong with one of them.
@@ -116,6 +119,8 @@ def open_inputs(job: Job, item: ModelItem, log: Log, check: Check) -> Inputs:
                 sources += _open_sources(job.inputs[entry.modality], entry, item, log)
         layer = _layer(job, sources, log)
         inputs = Inputs(layer, _box(job, layer), sources, {})
+        if accept is not None:
+            accept(layer.part(inputs.box).scaled(item.output.scale_factor))
         for source in sources:
             _align(source, inputs, item, log)
         for entry in item.inputs:

@@ -12,6 +12,7 @@ change no pixel.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,11 +90,12 @@ def run(
     item = _load_model(job, notes)
     runner = open_runner(job, item, notes)
     notes("info", f"The model {item.id} runs on {runner.device}.")
+    accept = functools.partial(outputs.check_places, job, item)
     with (
         _memory_errors_said(),
         _terminated_on_cancel(runner, is_cancelled) as check,
         gdal_environment(),
-        contextlib.closing(open_inputs(job, item, notes, check)) as inputs,
+        contextlib.closing(open_inputs(job, item, notes, check, accept)) as inputs,
     ):
         _warn_about_gsd(item, inputs, notes)
         scene = Scene(job, item, inputs, runner.device)

@@ -13,6 +13,8 @@ from engine.diagnostics import versions
 from engine.errors import CancelledError, EOTranslateError, InputError, OutputError
 from engine.inputs import Log
 from engine.journal import Head, Journal, Record, claimed, differences
+from engine.models.item import ModelItem
+from engine.raster.grid import Grid
 from engine.raster.parts import PartsWriter
 from engine.raster.writer import MosaicWriter, Start, Stored, check_output, publish
 from engine.scene import Chunk, Scene
@@ -180,11 +182,10 @@ def opened(job: Job, scene: Scene, log: Log) -> Iterator[Outputs]:
     Raises:
         OutputError: They cannot be written, another run holds them, or an interrupted run is there.
     """
-    paths = [Path(path) for path in (job.output, job.uncertainty) if path]
-    _check(job, scene, paths)
     with ExitStack() as claims:
-        for path in paths:
-            claims.enter_context(claimed(path))
+        for path in (job.output, job.uncertainty):
+            if path:
+                claims.enter_context(claimed(Path(path)))
         outputs = Outputs(job, scene, log)
         try:
             yield outputs
@@ -223,17 +224,28 @@ def identity(job: Job, scene: Scene) -> dict[str, Any]:
     }
 
 
-def _check(job: Job, scene: Scene, paths: list[Path]) -> None:
-    if len({path.absolute() for path in paths}) < len(paths):
+def check_places(job: Job, item: ModelItem, grid: Grid) -> None:
+    """Everything about the files to write that can be known before the first pixel is read.
+
+    Args:
+        job: Names them.
+        item: Says what they hold.
+        grid: The output grid.
+
+    Raises:
+        InputError, OutputError: One of them cannot be written, or there is too little room.
+    """
+    bands = len(item.output.bands)
+    wanted = [(Path(job.output), bands * np.dtype(item.output.dtype).itemsize)]
+    if job.uncertainty:
+        wanted.append((Path(job.uncertainty), 2 * bands * np.dtype(np.float32).itemsize))
+    if len({path.absolute() for path, _ in wanted}) < len(wanted):
         raise InputError(
             "The output and the uncertainty are the same file; give the uncertainty another name."
         )
     given = [path for spec in job.inputs.values() for path in spec.paths]
-    for path, encoder in zip(paths, scene.encoders, strict=True):
-        layout = encoder.layout
-        pixel_bytes = len(layout.names) * np.dtype(layout.dtype).itemsize
-        size = scene.grid.width * scene.grid.height * pixel_bytes
-        check_output(path, given, size, _writer_class(job).suffixes)
+    for path, pixel_bytes in wanted:
+        check_output(path, given, grid.width * grid.height * pixel_bytes, _writer_class(job).suffixes)
 
 
 def _writer_class(job: Job) -> type[MosaicWriter | PartsWriter]:

@@ -13,11 +13,16 @@ from typing import Any, TypeVar
 
 import rasterio
 
+from engine.errors import OutOfMemoryError
 from engine.raster.source import GDAL_OPTIONS
 
 _T = TypeVar("_T")
 _POLL_S = 0.05
 _END = object()
+_NO_MEMORY = (
+    "This machine has too little memory for the model's windows and the chunk size; close other programs, "
+    "or ask for smaller chunks."
+)
 
 
 class _Failure:
@@ -70,6 +75,8 @@ class Pipeline:
                         break
                 else:
                     self._put(items, _END)
+            except MemoryError:
+                self._put(items, _Failure(OutOfMemoryError(_NO_MEMORY)))
             except BaseException as error:  # handed to the consumer, whatever it is
                 self._put(items, _Failure(error))
             finally:

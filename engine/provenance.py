@@ -65,9 +65,15 @@ def recorded_statistics(path: str, modality: str) -> dict[str, Statistics]:
         InputError: The file is no result of ours, or its model does not normalise this input by the scene.
     """
     with gdal_environment(), open_raster(path, "result") as dataset:
-        recorded = json.loads(dataset.tags(ns=TAG_DOMAIN).get("STATISTICS", "{}")).get(modality)
+        text = dataset.tags(ns=TAG_DOMAIN).get("STATISTICS", "{}")
+    try:
+        recorded = {
+            name: (float(mean), float(std)) for name, (mean, std) in json.loads(text)[modality].items()
+        }
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        recorded = {}
     if not recorded:
         raise InputError(
             f"The file {path} records no statistics of {modality}; give a result of EO Translate."
         )
-    return {name: (mean, std) for name, (mean, std) in recorded.items()}
+    return recorded

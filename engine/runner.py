@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from engine.errors import OutOfMemoryError
+from engine.errors import ModelError, OutOfMemoryError
 from engine.inputs import Context, Log
 from engine.models.item import ModelItem
 from engine.pipeline import Pipeline
@@ -128,7 +128,7 @@ class Device:
             return [self._result(steps[0].window, steps[0].tensors, 0)]
         tensors = {name: np.concatenate([step.tensors[name] for step in steps]) for name in steps[0].tensors}
         try:
-            return list(self._translator.translate(tensors))
+            return list(self._evaluate(steps[0].window, tensors))
         except OutOfMemoryError:
             if not self._translator.shrink():
                 raise
@@ -144,7 +144,7 @@ class Device:
     ) -> NDArray[np.float32]:
         if level >= self._halvings:
             try:
-                return self._translator.translate(tensors)[0]
+                return self._evaluate(window, tensors)[0]
             except OutOfMemoryError:
                 if self._translator.shrink():
                     return self._result(window, tensors, level)
@@ -159,12 +159,29 @@ class Device:
                 )
         return self._in_halves(window, tensors, level)
 
+    def _evaluate(self, window: Window, tensors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """(B, C, h * f, w * f).
+
+        Raises:
+            ModelError: The network gives another shape than its description says.
+        """
+        result, item = self._translator.translate(tensors), self._scene.item
+        box = window.box.scaled(item.output.scale_factor)
+        expected = (len(item.output.bands), box.height, box.width)
+        if result.shape[1:] != expected:
+            raise ModelError(
+                f"The model {item.id} gave {' x '.join(map(str, result.shape[1:]))} values for a window "
+                f"where its description says {' x '.join(map(str, expected))} (bands, rows, columns); its "
+                "item.json does not fit its weights."
+            )
+        return result
+
     def _in_halves(
         self, window: Window, tensors: dict[str, NDArray[np.float32]], level: int
     ) -> NDArray[np.float32]:
         halves = self._scene.plan.halves(window)
         if halves is None:
-            return self._translator.translate(tensors)[0]
+            return self._evaluate(window, tensors)[0]
         output = self._scene.item.output
         factor, box = output.scale_factor, window.box
         whole = np.zeros((len(output.bands), box.height * factor, box.width * factor), dtype=np.float32)

@@ -100,6 +100,6 @@ class Job(_Strict):
     profile: Literal["deterministic", "fast"] = "deterministic"
     format: Literal["gtiff", "cog", "vrt"] = "gtiff"
     creation_options: dict[str, str] = {}
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     chunk_px: Annotated[int, Field(ge=32, le=4096)] | None = None
     resume: Literal["ask", "continue", "restart"] = "ask"

@@ -25,6 +25,7 @@ HEARTBEAT_S = 1.0
 GRACE_S = 2.0
 _PROGRESS_INTERVAL_S = 0.1
 _PR_SET_PDEATHSIG = 1
+_LINE_BYTES = 16 << 20  # no job comes near
 
 
 class EventStream:
@@ -79,16 +80,18 @@ class Worker:
         """Takes one line of the front end; called by the reader thread."""
         try:
             request = json.loads(line)
-            request_id, kind = request["id"], request["type"]
-            hash(request_id)
+            request_id, kind, target = request["id"], request["type"], request.get("target")
+            hash((request_id, kind, target))
         except (ValueError, TypeError, KeyError, RecursionError):
             self._protocol_error(None, "a JSON object with an id and a type on each line", line[:80])
             return
         if kind == "cancel":
-            if (cancelled := self._cancelled.get(request.get("target"))) is not None:
+            if (cancelled := self._cancelled.get(target)) is not None:
                 cancelled.set()
         elif kind == "shutdown":
             self.stop()
+        elif kind in self._handlers and request_id in self._cancelled:
+            self._protocol_error(request_id, "an id of its own for each request", request_id)
         elif kind in self._handlers:
             self._cancelled[request_id] = threading.Event()
             self._requests.put(request)
@@ -96,9 +99,8 @@ class Worker:
             self._protocol_error(request_id, f"one of {', '.join(self._handlers)}, cancel, shutdown", kind)
 
     def _protocol_error(self, request_id: Any, expected: str, found: Any) -> None:
-        self.events.send(
-            "error", request_id, code="protocol", message=f"The engine expected {expected} and got {found!r}."
-        )
+        message = f"The engine expected {expected} and got {repr(found)[:200]}."
+        self.events.send("error", request_id, code="protocol", message=message)
 
     def _execute(self, request: dict[str, Any]) -> None:
         request_id = request["id"]
@@ -125,7 +127,7 @@ class Worker:
     def _describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
         from engine.models.store import find
 
-        item = find(request["model"])
+        item = find(str(request.get("model", "")))
         return {
             "id": item.id,
             "title": item.title,
@@ -193,9 +195,11 @@ def _missing_package(name: str) -> str:
 
 
 def _invalid_job(error: Any) -> str:
+    from engine.models.item import clipped
+
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "as a whole"
-    return f"The job's setting {where} is invalid: {first['msg']}, found {first['input']!r}."
+    where = clipped(".".join(str(part) for part in first["loc"])) or "as a whole"
+    return f"The job's setting {where} is invalid: {first['msg']}, found {clipped(repr(first['input']))}."
 
 
 def _claim_stdout() -> int:
@@ -225,9 +229,11 @@ def _leave(worker: Worker) -> None:
 
 
 def _read_requests(worker: Worker) -> None:
-    for line in sys.stdin.buffer:
+    while line := sys.stdin.buffer.readline(_LINE_BYTES):
         if line.strip():
             worker.accept(line)
+        while len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+            line = sys.stdin.buffer.readline(_LINE_BYTES)  # the rest of what has been refused
     _leave(worker)
 
 

@@ -33,7 +33,7 @@ SAMPLE_PX = 1024
 _NO_NETWORK = "no-network://eo-translate"
 # Bounded block cache, no requests over the network.
 GDAL_OPTIONS = {
-    "GDAL_CACHEMAX": 64 << 20,
+    "GDAL_CACHEMAX": 16 << 20,  # more only holds blocks that no window needs again
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network",
     "GDAL_HTTP_PROXY": _NO_NETWORK,
     "GDAL_HTTPS_PROXY": _NO_NETWORK,
@@ -86,6 +86,8 @@ class Pixels:
 @contextmanager
 def gdal_environment() -> Iterator[None]:
     """GDAL for local rasters, in this thread: ``GDAL_OPTIONS``, and quiet about rasters without a grid."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ.pop(name, None)  # hosts named there would get round the proxy that does not exist
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         # A raster without a grid is said in our own words.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -10,8 +10,6 @@ import json
 import math
 from dataclasses import dataclass
 
-import pydantic
-
 from engine.errors import InputError
 from engine.models.schema import Tiling
 from engine.tiling.plan import Plan
@@ -105,7 +103,7 @@ def of_tag(text: str) -> Lattice:
         tiling = Tiling.model_validate({k: v for k, v in tag.items() if k in Tiling.model_fields})
         if len(origin) != 2 or factor < 1 or chunk < factor:
             raise ValueError
-    except (ValueError, TypeError, KeyError, AttributeError, pydantic.ValidationError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         raise InputError(
             "The file's provenance tag TILING is damaged, so its tiles are not known; give them with --grid."
         ) from None

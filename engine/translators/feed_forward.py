@@ -50,6 +50,8 @@ class FeedForward:
         self._session, self.bound = session, bound
         self._running: set[onnxruntime.RunOptions] = set()
         fed, given = tensors(session)
+        if not fed:
+            raise ModelError(f"The network of the model {item.id} takes no input; install the model again.")
         self._dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in fed + given}
         self._channels_last = {entry.tensor for entry in item.inputs if entry.layout == "NHWC"}
         self.fixed_batch = fed[0].shape[0] if fed[0].shape else None

@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 from rasters import run, sar_values, write
 
-from engine.errors import InputError, OutOfMemoryError
+from engine.errors import InputError, ModelError, OutOfMemoryError
 from engine.pipeline import Pipeline
 from engine.translators import base
 
@@ -133,3 +133,31 @@ def test_no_room_even_for_the_smallest_window_is_one_sentence(tmp_path, short_of
     with pytest.raises(OutOfMemoryError, match="too little memory"):
         run(tmp_path / "out.tif", model, inputs={"sar": sar})
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == []
+
+
+def test_a_network_that_gives_another_shape_is_one_sentence(tmp_path, monkeypatch):
+    model = tiny_models.package(tmp_path)
+    sar = write(tmp_path / "sar.tif", sar_values())
+    opened = base.warm_translator
+
+    class Wrong:
+        def __init__(self, inner):
+            self._inner, self.batch = inner, 1
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+        def translate(self, tensors):
+            return self._inner.translate(tensors)[:, :1]
+
+    monkeypatch.setattr("engine.runner.warm_translator", lambda *arguments: Wrong(opened(*arguments)))
+    with pytest.raises(ModelError, match=r"gave 1 x .* its item.json does not fit its weights"):
+        run(tmp_path / "out.tif", model, inputs={"sar": sar})
+
+
+def test_a_stage_without_memory_is_one_sentence():
+    def greedy():
+        yield np.empty(2**50)
+
+    with pytest.raises(OutOfMemoryError, match="too little memory"), Pipeline() as pipeline:
+        next(pipeline.stage(greedy(), 1))

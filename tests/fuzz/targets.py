@@ -162,7 +162,12 @@ class GeoTiff(Target):
                 dataset.update_tags(ns="EO_TRANSLATE", **readable)
         if kind != "tags":
             path.write_bytes(mutations.tiff(rng, path.read_bytes()))
-        commands = (["quicklook", str(path), str(folder / "out.png")],)
+        given = ["--model", str(self.seeds / "sar"), "--input", f"sar={self.seeds / 'sar.tif'}"]
+        commands = (
+            ["quicklook", str(path), str(folder / "out.png")],
+            ["seams", str(path), "--json"],
+            ["run", *given, "--statistics", f"sar={path}", "--output", str(folder / "out.tif")],
+        )
         return run_program(rng.choice(commands), folder)
 
 
