@@ -184,10 +184,10 @@ class Scene:
             return {}
         world = box.shifted(*self.inputs.layer.origin)
         place = (world.row, world.col, world.height, world.width)
-        planes = [
-            gaussian(self.job.seed, sample, i, *place, cell=cell) for i, cell in enumerate(noise.cells_px)
-        ]
-        return {noise.tensor: np.stack(planes)[None]}
+        planes = np.empty((len(noise.cells_px), world.height, world.width), dtype=np.float32)
+        for i, cell in enumerate(noise.cells_px):
+            gaussian(self.job.seed, sample, i, *place, cell=cell, out=planes[i])
+        return {noise.tensor: planes[None]}
 
     def _kept(self) -> Kept:
         if not self.plan.on_lattice:

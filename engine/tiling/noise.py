@@ -23,7 +23,15 @@ _COSINES, _SINES = np.cos(_STEPS), np.sin(_STEPS)
 
 
 def gaussian(
-    seed: int, sample: int, channel: int, row0: int, col0: int, height: int, width: int, cell: int = 1
+    seed: int,
+    sample: int,
+    channel: int,
+    row0: int,
+    col0: int,
+    height: int,
+    width: int,
+    cell: int = 1,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """N(0, 1) at world pixels ``[row0, row0 + height) x [col0, col0 + width)``.
 
@@ -36,17 +44,19 @@ def gaussian(
         height: Rows of the window.
         width: Columns of the window.
         cell: The noise is constant over cells of ``cell`` x ``cell`` world pixels.
+        out: (height, width) float32 to put it into; None: a new array.
 
     Returns:
         (height, width) float32.
     """
+    if out is None:
+        out = np.empty((height, width), dtype=np.float32)
     if cell > 1:
         # Cells are counted from the window's first: world pixels may lie beyond 64 bits.
         (top, above), (left, before) = divmod(row0, cell), divmod(col0, cell)
         rows, cols = (above + np.arange(height)) // cell, (before + np.arange(width)) // cell
         coarse = gaussian(seed, sample, channel, top, left, int(rows[-1]) + 1, int(cols[-1]) + 1)
-        return coarse[np.ix_(rows, cols)]
-    out = np.empty((height, width), dtype=np.float32)
+        return np.take(coarse.take(cols, axis=1), rows, axis=0, out=out, mode="clip")  # none is outside
     for by in range(row0 // BLOCK_PX, (row0 + height - 1) // BLOCK_PX + 1):
         for bx in range(col0 // BLOCK_PX, (col0 + width - 1) // BLOCK_PX + 1):
             top, left = by * BLOCK_PX, bx * BLOCK_PX
