@@ -17,7 +17,7 @@ from engine.raster.grid import Grid
 from engine.raster.writer import Start, Stored, remove, write_error
 from engine.tiling.lattice import Box
 
-_PARTS = "row*_col*.tif*"
+_PARTS, _BEGUN = "row*_col*.tif*", "row*_col*.tif.*.part"
 _GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "float32": "Float32"}
 
 
@@ -107,7 +107,9 @@ class PartsWriter:
         """Nothing: each part is on the disk when it is stored."""
 
     def complete(self) -> None:
-        """Writes the VRT under another name."""
+        """Writes the VRT under another name; removes what killed workers have begun."""
+        for file in self.part.glob(_BEGUN):
+            remove(file)
         text = _vrt(
             self._encoder.grid, self._encoder.layout, self.part.name, sorted(self._places, key=_order)
         )

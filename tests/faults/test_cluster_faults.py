@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from fault_jobs import Place, journal_of, wait_for
@@ -160,4 +161,20 @@ def test_a_client_that_is_killed_leaves_parts_and_a_cluster_that_works(place, tw
     place.document["resume"] = "continue"
     said = run(place, two_workers, lambda: None, 0)
     assert any("Continuing an interrupted run" in text for text in said)
+    assert place.digest() == place.expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_of_a_killed_run_with_a_cluster_of_its_own_end_too(place):
+    file = place.folder / "job.json"
+    file.write_text(Job.model_validate(place.document).model_dump_json(exclude_defaults=True))
+    command = [sys.executable, "-m", "engine.cli", "run", str(file), "--local-cluster", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as client:
+        wait_for(lambda: journal_of(place.document["output"]))
+        threads = Path(f"/proc/{client.pid}/task").iterdir()
+        workers = [pid for thread in threads for pid in (thread / "children").read_text().split()]
+        client.kill()
+    assert workers
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), 20)
+    engine_job.run(Job.model_validate({**place.document, "resume": "continue"}))
     assert place.digest() == place.expected

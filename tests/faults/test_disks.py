@@ -1,6 +1,7 @@
 """Disks that are full, read-only or gone: a sentence, the parts are kept, and the pixels are the same."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from fault_jobs import Place, journal_of
 
 from engine import job as engine_job
 from engine.errors import OutputError
+from engine.raster import writer
 from engine.spec import Job
 
 COUNT = 8
@@ -155,6 +157,31 @@ def refused(place, disturb, chunks=2):
         engine_job.run(Job.model_validate(place.document), on_progress)
     assert disturbed
     return str(caught.value)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS, errno.ESTALE, errno.EDQUOT, errno.ENOSPC])
+def test_a_share_that_fails_in_the_middle_of_a_part_is_a_sentence(tmp_path, monkeypatch, code):
+    """What the system says on a failing disk or share, half of a part written."""
+    place, broken = Place(tmp_path, COUNT), []
+
+    class Failing(writer.FileIO):
+        def write(self, data):
+            if broken:
+                super().write(bytes(data[: len(data) // 2]))
+                raise OSError(code, os.strerror(code))
+            return super().write(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "FileIO", Failing)
+        text = refused(place, lambda: broken.append(True))
+    done = len(journal_of(place.document["output"]))
+    assert ("disk is full" if code == errno.ENOSPC else os.strerror(code)) in text
+    assert f"{done} of {COUNT} parts are finished and kept" in text
+    said = []
+    resumed = Job.model_validate(place.changed(resume="continue"))
+    engine_job.run(resumed, log=lambda level, text: said.append(text))
+    assert any(f" {done} of {COUNT} parts are done." in text for text in said)
+    assert place.digest() == whole_run(place)[0]
 
 
 @pytest.mark.parametrize("format", ["gtiff", "cog", "vrt"])

@@ -72,6 +72,7 @@ class Campaign:
         assert self._place.digest() == expected
         # A lock that a kill has left behind is the next run's to remove.
         assert [n for n in self._place.names() if not n.endswith(".part.lock")] == names
+        assert not list(self._place.out.glob("*/*.part"))
 
     def _life(self):
         before = journal_of(self._output)

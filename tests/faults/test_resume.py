@@ -265,8 +265,10 @@ def test_a_damaged_part_of_a_vrt_is_made_again(tmp_path):
     one, two, *_ = sorted((place.out / "out_parts").iterdir())
     one.write_bytes(one.read_bytes()[:-9])
     two.unlink()
+    (place.out / "out_parts" / f"{two.name}.4711.part").write_bytes(b"half of it")
     assert f" {done - 2} of {COUNT} parts are done; 2 more were damaged" in continued(run(place.document))
     assert place.digest() == expected
+    assert len(list((place.out / "out_parts").iterdir())) == COUNT
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
