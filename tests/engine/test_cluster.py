@@ -98,7 +98,8 @@ def test_a_mistake_on_the_worker_is_the_same_sentence(job, two_workers, tmp_path
 
 def test_no_scheduler_is_one_sentence(monkeypatch):
     monkeypatch.setattr(cluster, "_CONNECT_S", 1)
-    with pytest.raises(
-        ClusterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 .*dask scheduler"
-    ), cluster.connected("tcp://127.0.0.1:9", None):
+    with (
+        pytest.raises(ClusterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 .*dask scheduler"),
+        cluster.connected("tcp://127.0.0.1:9", None),
+    ):
         pass
