@@ -1,8 +1,8 @@
-"""The denoiser of COP-GEN-Beta (arXiv:2504.08548) and COP-GEN (arXiv:2603.03239); parameter names equal theirs.
+"""The denoiser of COP-GEN-Beta (arXiv:2504.08548) and COP-GEN (arXiv:2603.03239), with their parameter names.
 
 A U-ViT (Bao et al. 2023, arXiv:2209.12152) with normalisation after each branch. It sees the latents of all
-groups at once, each with a diffusion time of its own, and predicts the noise of every group. COP-GEN-Beta is the
-case of equal groups.
+groups at once, each with a diffusion time of its own, and predicts the noise of every group. COP-GEN-Beta is
+the case of equal groups.
 """
 
 from __future__ import annotations
@@ -179,9 +179,7 @@ class CopGen(nn.Module):
         parts = x.split([group.tokens for group in self.groups], dim=1)
         return [
             unpatchify(head(part), group).to(latent.dtype)
-            for head, part, group, latent in zip(
-                self.decoder_preds, parts, self.groups, latents, strict=True
-            )
+            for head, part, group, latent in zip(self.decoder_preds, parts, self.groups, latents, strict=True)
         ]
 
     def _time_token(self, index: int, time: Tensor) -> Tensor:

@@ -107,25 +107,26 @@ def cop_gen_base_from_tensors(tensors: Mapping[str, Tensor], where: str) -> CopG
     Raises:
         ModelError: See ``cop_gen_from_tensors``; or the groups are in another order than the published one.
     """
-    first, second, last = (
-        tensors.get(f"patch_embeds.{i}.proj.weight") for i in (0, 1, len(COP_GEN) - 1)
-    )
-    if first is not None and second is not None and last is not None:
-        # The configuration lists position and date first; only iteration by name puts the date last.
-        if first.shape == second.shape != last.shape:
-            raise ModelError(
-                f"The file {where} holds its groups in the order of the authors' list and not sorted by name as "
-                "published, so its channels cannot be told apart; ask for the published file."
-            )
+    shapes = [_shape(tensors, f"patch_embeds.{i}.proj.weight") for i in (0, 1, len(COP_GEN) - 1)]
+    # The configuration lists position and date first; only iteration by name puts the date last.
+    if None not in shapes and shapes[0] == shapes[1] != shapes[2]:
+        raise ModelError(
+            f"The file {where} holds its groups in the order of the authors' list and not sorted by name as "
+            "published, so its channels cannot be told apart; ask for the published file."
+        )
     return _from_tensors(tensors, COP_GEN, where)
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], groups: tuple[PublishedGroup, ...], where: str) -> CopGen:
-    embedding = tensors.get("pos_embed")
-    heads = _HEADS.get(embedding.shape[-1], 1) if embedding is not None and embedding.ndim else 1
-    if embedding is not None and embedding.ndim == 3 and embedding.shape[-1] not in _HEADS:
+    shape = _shape(tensors, "pos_embed")
+    if shape is None or len(shape) != 3 or shape[2] not in _HEADS:
         raise ModelError(
-            f"The file {where} has tokens of {embedding.shape[-1]} numbers and the published models have "
-            f"{', '.join(map(str, _HEADS))}; weights of your own come as a package of eo-train."
+            f"The file {where} is no published COP-GEN denoiser: pos_embed "
+            f"{'is missing' if shape is None else f'has the shape {list(shape)}'} and its last number should be "
+            f"one of {', '.join(map(str, _HEADS))}."
         )
-    return cop_gen_from_tensors(tensors, [group.latent for group in groups], heads, where)
+    return cop_gen_from_tensors(tensors, [group.latent for group in groups], _HEADS[shape[2]], where)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None

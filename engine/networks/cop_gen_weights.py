@@ -19,7 +19,7 @@ _MAX_DEPTH = 129
 def cop_gen_from_tensors(
     tensors: Mapping[str, Tensor], groups: Sequence[LatentGroup], heads: int, where: str
 ) -> CopGen:
-    """The denoiser that these weights belong to, in float32; width, depth and options are read from the shapes.
+    """The denoiser that these weights belong to, in float32; its width, depth and options come from the shapes.
 
     Args:
         tensors: State dict of the denoiser.
@@ -68,7 +68,7 @@ def _sizes(tensors: Mapping[str, Tensor], where: str) -> tuple[int, int]:
     (_, _, width), (hidden, _) = found
     if not 1 < width <= _MAX_WIDTH or not 0 < hidden <= 16 * _MAX_WIDTH:
         raise ModelError(
-            f"The file {where} is not a COP-GEN denoiser: its tokens have {width} numbers and its MLPs {hidden}; "
-            "1024 and 4096 are those of the published model."
+            f"The file {where} is not a COP-GEN denoiser: its tokens have {width} numbers and its MLPs "
+            f"{hidden}; 1024 and 4096 are those of the published model."
         )
     return width, hidden

@@ -1,6 +1,6 @@
 """The f = 8 KL autoencoder of latent diffusion (Rombach et al. 2022), through diffusers' AutoencoderKL.
 
-Reads state dicts under the original names, as in ``autoencoder_kl_ema.pth`` and COP-GEN's ``model-50-ema.pth``.
+Reads state dicts that use the original names, as ``autoencoder_kl_ema.pth`` and COP-GEN's ``model-50-ema.pth`` do.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class LatentCodec:
 
     def _ready(self, tensor: Tensor) -> Tensor:
         weight = self.autoencoder.quant_conv.weight
-        return tensor.to(weight.device, weight.dtype)
+        # torch's group norm on the CPU loses three digits of a float32 image in channels-last memory.
+        return tensor.to(weight.device, weight.dtype).contiguous()
 
 
 def autoencoder_from_tensors(tensors: Mapping[str, Tensor], where: str) -> AutoencoderKL:
@@ -82,7 +83,7 @@ def empty_autoencoder(channels: int, widths: tuple[int, ...], blocks: int, laten
 
     Args:
         channels: Bands of the image.
-        widths: Channels of each level, finest first; multiples of 32. Each level but the last halves the image.
+        widths: Channels of each level, finest first, multiples of 32; all but the last level halve the image.
         blocks: Residual blocks a level of the encoder; the decoder has one more.
         latent: Channels of the latent.
 
@@ -139,7 +140,8 @@ def _sizes(tensors: Mapping[str, Tensor], where: str) -> tuple[int, tuple[int, .
     def convolution(name: str) -> tuple[int, ...]:
         if name not in tensors or tensors[name].ndim != 4:
             raise ModelError(
-                f"The file {where} is not a KL autoencoder: the tensor {name} is missing or has not 4 dimensions."
+                f"The file {where} is not a KL autoencoder: the tensor {name} is missing or has not 4 "
+                "dimensions."
             )
         return tuple(tensors[name].shape)
 
@@ -149,14 +151,14 @@ def _sizes(tensors: Mapping[str, Tensor], where: str) -> tuple[int, tuple[int, .
     blocks = _counted(tensors, r"encoder\.down\.0\.block\.(\d+)\.")
     if not (0 < levels <= _MAX_LEVELS and 0 < blocks <= _MAX_BLOCKS):
         raise ModelError(
-            f"The file {where} is not a KL autoencoder: it has {levels} levels of {blocks} blocks; 4 levels of 2 "
-            "are those of the published models."
+            f"The file {where} is not a KL autoencoder: it has {levels} levels of {blocks} blocks; 4 levels "
+            "of 2 are those of the published models."
         )
     widths = tuple(convolution(f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels))
     if odd := [width for width in widths if width % _NORM_GROUPS or not 0 < width <= _MAX_WIDTH]:
         raise ModelError(
-            f"The file {where} is not a KL autoencoder: a level has {odd[0]} channels, which is no multiple of "
-            f"{_NORM_GROUPS} up to {_MAX_WIDTH}."
+            f"The file {where} is not a KL autoencoder: a level has {odd[0]} channels, which is no multiple "
+            f"of {_NORM_GROUPS} up to {_MAX_WIDTH}."
         )
     return channels, widths, blocks, latent
 

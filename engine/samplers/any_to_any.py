@@ -1,7 +1,7 @@
 """Any groups from any others with a network that gives every group a diffusion time of its own.
 
-Wanted groups are integrated together from noise; given ones stand still at time 0 (clean); the rest are noise at
-time 1000, which is what the network was fitted to make no use of (Bao et al. 2023, UniDiffuser, arXiv:2303.06555).
+Wanted groups are integrated together from noise; given ones stand still at time 0 (clean); the rest are noise
+at time 1000, where the network learnt to read nothing from it (UniDiffuser, arXiv:2303.06555).
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class JointDenoiser:
         given = {name: (latent.to(self._device), _CLEAN) for name, latent in conditions.items()}
         self._branches: list[_Fixed] = [{**given, **rest}]
         if guidance and conditions:
-            self._branches.append({**{name: self._drawn("unconditional", name) for name in conditions}, **rest})
+            unguided = {name: self._drawn("unconditional", name) for name in conditions}
+            self._branches.append({**unguided, **rest})
 
     def initial(self) -> Tensor:
         """Noise to start from, (B, numbers of all wanted groups)."""
@@ -178,6 +179,6 @@ def _check_latent(group: LatentGroup, latent: Tensor) -> None:
         )
     if not bool(torch.isfinite(latent).all()):
         raise InputError(
-            f"The latent of {group.name} holds values that are not finite numbers; fill the gaps of its raster "
-            "before encoding."
+            f"The latent of {group.name} holds values that are not finite numbers; fill the gaps of its "
+            "raster before encoding."
         )

@@ -1,7 +1,7 @@
 """Singlestep DPM-Solver++ of order three (Lu et al. 2022, arXiv:2211.01095), as COP-GEN's authors use it.
 
-diffusers' singlestep scheduler spaces the inner points of a stage evenly in log-SNR; here they are the points of
-a grid even in time, so that each evaluation advances by one interval.
+diffusers' singlestep scheduler spaces the inner points of a stage evenly in log-SNR; here they are the points
+of a grid even in time, so that each evaluation advances by one interval.
 """
 
 from __future__ import annotations
@@ -29,16 +29,14 @@ def time_grid(steps: int, first: float = 1.0, last: float = LAST_TIME) -> list[f
 
 
 def stage_orders(steps: int) -> list[int]:
-    """Order of each stage, in sum ``steps``: third order, ended by lower ones where the signal is nearly clean."""
+    """Order of each stage, ``steps`` in sum: third order, then lower ones for the nearly clean end."""
     thirds, rest = divmod(steps, 3)
     if rest == 0:
         return [3] * (thirds - 1) + [2, 1]
     return [3] * thirds + [rest]
 
 
-def singlestep(
-    predict_noise: PredictNoise, x: Tensor, times: Sequence[float], schedule: Schedule
-) -> Tensor:
+def singlestep(predict_noise: PredictNoise, x: Tensor, times: Sequence[float], schedule: Schedule) -> Tensor:
     """Carries a noisy state along the probability-flow ODE; evaluates the network once an interval.
 
     Args:

@@ -40,9 +40,9 @@ class KeyedNoise:
         groups: All groups of the network, in its order.
         seed: 0 <= seed < 2^63.
         samples: Number of the sample, for each row of the batch.
-        corners: World row and column of the latent's corner, in latent cells of that group, for each row of the
-            batch. A group without corners is drawn at the origin: every window sees the same values, as befits a
-            date or a position that holds for the whole scene.
+        corners: World row and column of the latent's corner, in latent cells of that group, for each row of
+            the batch. A group without corners is drawn at the origin: every window sees the same values, as
+            befits a date or a position that holds for the whole scene.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class KeyedNoise:
         plane = (plane << _EVALUATION_BITS | evaluation) << _CHANNEL_BITS
         corners = self._corners.get(group, [(0, 0)] * len(self._samples))
         drawn = [
-            [gaussian(self._seed, sample, plane | channel, *corner, height, width) for channel in range(channels)]
+            [gaussian(self._seed, sample, plane | i, *corner, height, width) for i in range(channels)]
             for sample, corner in zip(self._samples, corners, strict=True)
         ]
         return torch.from_numpy(np.array(drawn, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Variance-preserving noise schedule over continuous time, from the discrete one that a network was fitted with."""
+"""Variance-preserving noise schedule over continuous time, from the discrete one of the training."""
 
 from __future__ import annotations
 

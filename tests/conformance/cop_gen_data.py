@@ -1,4 +1,4 @@
-"""Reads the conformance files of COP-GEN-Beta and COP-GEN through their index.json; any set of that form works."""
+"""Reads the conformance files of COP-GEN-Beta and COP-GEN through index.json; any set of that form works."""
 
 import json
 import os
@@ -36,9 +36,14 @@ def read_tensors(family, name):
     return load_file(ROOT / family / name)
 
 
-def entries(section, families=FAMILIES):
-    """(family, name) of every entry of a section of the indices, or one skipped parameter with the reason."""
-    found = [(family, name) for family in families for name in (index(family) or {}).get(section, {})]
+def entries(section, families=FAMILIES, field=None):
+    """(family, name) of every entry (with that field) of a section of the indices, or one skipped parameter with the reason."""
+    found = [
+        (family, name)
+        for family in families
+        for name, entry in (index(family) or {}).get(section, {}).items()
+        if field is None or field in entry
+    ]
     if found:
         return [pytest.param(*entry, id="-".join(entry)) for entry in found]
     reason = f"no {section} in {ROOT}/{{{','.join(families)}}}/index.json (set EO_CONFORMANCE)"
@@ -88,9 +93,7 @@ def codec(family, name=None):
 def formula_autoencoder(config, tag):
     widths = tuple(config["ch"] * factor for factor in config["ch_mult"])
     empty = empty_autoencoder(config["in_channels"], widths, config["num_res_blocks"], config["z_channels"])
-    return {
-        name: formula_weight(name, shape, tag) for name, (_, shape) in published_layout(empty).items()
-    }
+    return {name: formula_weight(name, shape, tag) for name, (_, shape) in published_layout(empty).items()}
 
 
 def formula(name, shape, tag):
@@ -117,10 +120,10 @@ def formula_weight(name, shape, tag):
 
 
 class StoredNoise:
-    """The draws that a case was recorded with."""
+    """The draws of a case; those of ignored groups are stored for each evaluation, or one for all."""
 
-    def __init__(self, tensors, generate, order):
-        self.tensors = dict(tensors)
+    def __init__(self, tensors, generate, order, each_evaluation):
+        self.tensors, self.each_evaluation = dict(tensors), each_evaluation
         stacked = self.tensors.pop("z_init", None)
         if stacked is not None:
             names = [name for name in order if name in generate]
@@ -133,7 +136,7 @@ class StoredNoise:
             return self.tensors[f"uncond_noise.{group}"]
         assert purpose == "ignored"
         drawn = self.tensors[f"ignored_noise.{group}"]
-        return drawn[evaluation] if "t_eval" in self.tensors else drawn
+        return drawn[evaluation] if self.each_evaluation else drawn
 
 
 def part(tensors, prefix):

@@ -1,4 +1,4 @@
-"""COP-GEN-Beta's and COP-GEN's networks, autoencoders and samplers give the numbers of the authors' own code."""
+"""COP-GEN-Beta's and COP-GEN's networks have the authors' names and give their numbers."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diff
 
 from cop_gen_data import (  # noqa: E402
     ROOT,
-    StoredNoise,
     assert_near,
-    codec,
     entries,
     formula,
     formula_autoencoder,
@@ -31,16 +29,12 @@ from engine.networks.cop_gen_published import (  # noqa: E402
     COP_GEN_BETA,
     cop_gen_base_from_tensors,
 )
-from engine.networks.cop_gen_weights import cop_gen_from_tensors  # noqa: E402
 from engine.networks.kl_autoencoder import (  # noqa: E402
     LatentCodec,
     autoencoder_from_tensors,
     empty_autoencoder,
     published_layout,
 )
-from engine.samplers.any_to_any import sample  # noqa: E402
-from engine.samplers.dpm_solver import singlestep, stage_orders, time_grid  # noqa: E402
-from engine.samplers.schedule import Schedule, latent_diffusion_betas  # noqa: E402
 
 BETA = "cop_gen_beta"
 SD_WIDTHS = (128, 256, 512, 512)
@@ -56,9 +50,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-# -- Names, groups and shapes -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,9 +125,7 @@ def test_autoencoder_names_of_cop_gen():
     assert expected["differing_keys_per_group"]
     for name, differing in expected["differing_keys_per_group"].items():
         keys = common | differing
-        layout = published_layout(
-            empty_autoencoder(keys["encoder.conv_in.weight"][1], SD_WIDTHS, 2, 8)
-        )
+        layout = published_layout(empty_autoencoder(keys["encoder.conv_in.weight"][1], SD_WIDTHS, 2, 8))
         assert {name: list(shape) for name, (_, shape) in layout.items()} == keys
         count = sum(int(np.prod(shape)) for _, shape in layout.values())
         assert [len(layout), count] == expected["counts"][name]
@@ -149,9 +138,6 @@ def test_names_and_shapes(family, name):
     assert sum(tensor.numel() for tensor in found.values()) == entry["n_params"]
     if "keys" in entry:
         assert shapes(found) == entry["keys"]
-
-
-# -- Network ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("family", "name"), entries("forward"))
@@ -179,7 +165,7 @@ def test_token_layout():
     stored = read_tensors(BETA, "forward.safetensors")
     odd = stored["temb.odd_dim7"]
     assert_near(sinusoid(stored["temb.odd_dim7_t"], odd.shape[1]), odd, 1e-6)
-    _, channels, height, width = stored["patch.back"].shape
+    _, channels, height, _ = stored["patch.back"].shape
     tokens = stored["patch.tokens_p2"]
     group = latent_groups(
         {"img_size": height, "in_chans": channels, "patch_size": 2}, {"modalities": ["any"]}
@@ -231,193 +217,3 @@ def test_published_size_of_autoencoders():
         for key, found in (("moments", published.moments(image)), ("decoded", published.decode(z))):
             expected = stored[f"vae.{name}.{key}"]
             assert_near(found[:, : expected.shape[1]], expected, 1e-4)
-
-
-# -- Autoencoders -------------------------------------------------------------------------------------------------
-
-
-def check_autoencoder(coder, stored, decoded):
-    moments = coder.moments(stored["image"])
-    assert_near(moments, stored["moments"], 1e-4)
-    assert_near(coder.latent(moments, stored["noise"]), stored["z_sampled"], 1e-4)
-    assert_near(coder.latent(moments), stored["z_mean"], 1e-4)
-    assert_near(coder.decode(stored["z_sampled"]), stored[decoded], 1e-4)
-
-
-@needs(BETA, "vae.safetensors")
-def test_autoencoder_of_beta():
-    stored, coder = read_tensors(BETA, index(BETA)["vae"]["tensors"]), codec(BETA)
-    check_autoencoder(coder, stored, "decoded_of_z_sampled")
-    assert_near(coder.decode(stored["z_rect"]), stored["decoded_of_z_rect"], 1e-4)
-
-
-@pytest.mark.parametrize(("family", "name"), entries("vaes"))
-def test_autoencoder(family, name):
-    entry, coder = index(family)["vaes"][name], codec(family, name)
-    assert 2 ** (len(entry["ddconfig"]["ch_mult"]) - 1) == entry["downsampling"]
-    if "tensors" not in entry:
-        pytest.skip("the set holds no numbers for it; it serves sampler cases")
-    stored = part(read_tensors(family, entry["tensors"].split()[0]), f"{name}.")
-    check_autoencoder(coder, stored, "decoded")
-    assert_near(coder.moments(stored["image_rect"]), stored["moments_rect"], 1e-4)
-    assert_near(coder.decode(stored["z_rect"]), stored["decoded_rect"], 1e-4)
-
-
-# -- Schedule and solver ------------------------------------------------------------------------------------------
-
-
-@needs(BETA, "schedule.safetensors")
-def test_schedule():
-    stored, schedule = read_tensors(BETA, "schedule.safetensors"), Schedule()
-    np.testing.assert_allclose(latent_diffusion_betas(), stored["betas_f64"].numpy(), atol=1e-6)
-    np.testing.assert_allclose(schedule.log_alphas, stored["log_alpha_discrete"].numpy(), atol=1e-6)
-    np.testing.assert_allclose(schedule.times, stored["t_discrete"].numpy(), atol=1e-6)
-    found = {
-        "log_alpha": (schedule.log_alpha, "t", 1e-6),
-        "alpha": (schedule.alpha, "t", 1e-6),
-        "sigma": (schedule.sigma, "t", 1e-6),
-        "lambda": (schedule.lambda_, "t", 2e-5),
-        "inverse_lambda_of_lambda": (schedule.time_of_lambda, "lambda", 1e-6),
-    }
-    for name, (function, argument, tolerance) in found.items():
-        values = [function(float(value)) for value in stored[argument]]
-        np.testing.assert_allclose(values, stored[name].numpy(), atol=tolerance, rtol=0, err_msg=name)
-
-
-@needs(BETA, "time_grids.json")
-def test_time_grids():
-    grids = read_json(BETA, "time_grids.json")
-    assert grids
-    for steps, grid in grids.items():
-        assert stage_orders(int(steps)) == grid["orders"]
-        np.testing.assert_allclose(time_grid(int(steps)), grid["t"], atol=1e-6)
-
-
-@needs(BETA, "solver_gaussian.safetensors")
-def test_solver_on_a_gaussian():
-    entry, schedule = index(BETA)["solver"], Schedule()
-    stored = read_tensors(BETA, entry["file"])
-    assert entry["nfe"]
-    for steps, evaluations in entry["nfe"].items():
-        calls = []
-
-        def predict(x, t, calls=calls):
-            calls.append(t)
-            alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-            return sigma * (x - alpha * entry["mu"]) / (alpha**2 * entry["s"] ** 2 + sigma**2)
-
-        times = time_grid(int(steps), entry["T"], entry["eps"])
-        found = singlestep(predict, stored["x_T"], times, schedule)
-        assert_near(found, stored[f"x_0.steps{steps}"], 1e-5)
-        assert len(calls) == evaluations
-        np.testing.assert_allclose(calls, stored[f"t_calls.steps{steps}"].numpy(), atol=1e-5)
-
-
-# -- Sampler ------------------------------------------------------------------------------------------------------
-
-
-class Recorded:
-    """What a network was given and gave back, evaluation by evaluation."""
-
-    def __init__(self, net):
-        self.calls = []
-        net.register_forward_hook(lambda _m, inputs, outputs: self.calls.append((*inputs, outputs)))
-
-    def times(self):
-        return torch.stack([torch.stack([t[0] for t in times]) for _, times, _ in self.calls])
-
-    def first_rows(self, i):
-        return (torch.stack([call[kind][i][:1] for call in self.calls]) for kind in (0, 2))
-
-
-def encoded(case, stored, coders):
-    """Latents of the conditions from their images, where the set stores these."""
-    repeats = case.get("n_samples", 1)
-    latents = {}
-    for name, image in part(stored, "image_u8.").items():
-        latents[name] = image[None].float() / 127.5 - 1
-    latents |= part(stored, "cond_input.")
-    for name, value in latents.items():
-        if f"posterior_noise.{name}" in stored:
-            coder = coders(name)
-            value = coder.latent(coder.moments(value), stored[f"posterior_noise.{name}"])
-        latents[name] = value.repeat_interleave(repeats, dim=0)
-    return latents
-
-
-def autoencoders(family, case):
-    """Codec of each group of a case."""
-    if family == BETA:
-        small = codec(family)
-        return lambda name: small
-    groups = {group["name"]: group for group in index(family)["nnets"][case["nnet"]]["groups"]}
-    return lambda name: codec(family, groups[name]["vae"])
-
-
-@pytest.mark.parametrize(("family", "name"), entries("sampler"))
-def test_sampler(family, name):
-    case = index(family)["sampler"][name]
-    stored, net = read_tensors(family, case["file"]), network(family, case["nnet"])
-    tolerance = 1e-3 if family == "cop_gen" or case.get("cfg_scale") else 5e-4
-    order = case.get("order") or case["modalities"]
-    assert [group.name for group in net.groups] == order
-    coders = autoencoders(family, case)
-    conditions = part(stored, "z_cond.")
-    assert sorted(conditions) == sorted(case["condition"])
-    for group, latent in encoded(case, stored, coders).items():
-        assert_near(latent, conditions[group], 1e-4)
-    recorded, extension = Recorded(net), "cfg_scale" in case
-    found = sample(
-        net,
-        case["generate"],
-        conditions,
-        StoredNoise(stored, case["generate"], order),
-        case["steps"],
-        guidance=case.get("cfg_scale", 0.0),
-        published_ignored=not extension,
-    )
-    assert sorted(found) == sorted(case["generate"])
-    for group, latent in found.items():
-        assert_near(latent, stored[f"z_out.{group}"], tolerance)
-    assert len(recorded.calls) == case.get("network_evaluations", case["steps"])
-    if "t_eval" in stored:
-        assert_near(recorded.times(), stored["t_eval"], 1e-2)
-    for group in part(stored, "trace.eps."):
-        given, noise = recorded.first_rows(order.index(group))
-        assert_near(given, stored[f"trace.z_in.{group}"], tolerance)
-        assert_near(noise, stored[f"trace.eps.{group}"], tolerance)
-    for group, image in part(stored, "decoded.").items():
-        vector = found[group].shape[2] == 1 and found[group].shape == image.shape
-        decoded = found[group] if vector else coders(group).decode(found[group])
-        assert_near(decoded, image, tolerance)
-
-
-@needs(BETA, "e2e/e2e.json")
-def test_end_to_end():
-    from PIL import Image
-
-    folder = ROOT / BETA / "e2e"
-    case, stored = read_json(BETA, "e2e/e2e.json"), read_tensors(BETA, "e2e/tensors.safetensors")
-    net = cop_gen_from_tensors(
-        read_pth(folder / case["nnet"]), latent_groups(case["config"], case), case["config"]["num_heads"], "e2e"
-    )
-    coder = codec(BETA)
-    thumbnails = dict(zip(case["modalities"], sorted(path.name for path in (folder / "patches").iterdir()), strict=True))
-    conditions = {}
-    for name in case["condition"]:
-        images = [np.array(Image.open(folder / "patches" / thumbnails[name] / f"{row}.png")) for row in case["row_source"]]
-        values = torch.from_numpy(np.stack(images)).movedim(-1, 1).float() / 127.5 - 1
-        conditions[name] = coder.latent(coder.moments(values), stored[f"posterior_noise.{name}"])
-        assert_near(conditions[name], stored[f"z_cond.{name}"], 1e-3)
-    stored["t_eval"] = torch.zeros(0)  # noise of the ignored is stored for every evaluation
-    noise = StoredNoise(stored, case["generate"], case["modalities"])
-    found = sample(net, case["generate"], conditions, noise, case["steps"], published_ignored=True)
-    for name, latent in found.items():
-        assert_near(latent, stored[f"z_out.{name}"], 1e-3)
-        image = ((coder.decode(latent) + 1) / 2).clamp(0, 1)
-        levels = (255 * image + 0.5).clamp(0, 255).to(torch.uint8).movedim(1, -1).numpy()
-        for row, file in zip(levels, case["row_file"], strict=True):
-            expected = np.array(Image.open(folder / "expected" / name / f"{file}.png"))
-            difference = np.abs(row.astype(int) - expected)
-            assert difference.max() <= 1
-            assert (difference > 0).mean() <= 0.01
