@@ -37,7 +37,7 @@ def read_tensors(family, name):
 
 
 def entries(section, families=FAMILIES, field=None):
-    """(family, name) of every entry (with that field) of a section of the indices, or one skipped parameter with the reason."""
+    """(family, name) of every entry of a section, or one skipped parameter that says why there is none."""
     found = [
         (family, name)
         for family in families
