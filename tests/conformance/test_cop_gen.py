@@ -1,5 +1,7 @@
 """COP-GEN-Beta's and COP-GEN's networks have the authors' names and give their numbers."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,6 @@ from cop_gen_data import (  # noqa: E402
     formula_autoencoder,
     formula_weight,
     index,
-    latent_groups,
     needs,
     network,
     part,
@@ -23,7 +24,7 @@ from cop_gen_data import (  # noqa: E402
     read_tensors,
 )
 
-from engine.networks.cop_gen import CopGen, sinusoid, unpatchify  # noqa: E402
+from engine.networks.cop_gen import CopGen, LatentGroup, sinusoid, unpatchify  # noqa: E402
 from engine.networks.cop_gen_published import (  # noqa: E402
     COP_GEN,
     COP_GEN_BETA,
@@ -163,15 +164,17 @@ def test_forward(family, name):
 @needs(BETA, "forward.safetensors")
 def test_token_layout():
     stored = read_tensors(BETA, "forward.safetensors")
-    odd = stored["temb.odd_dim7"]
-    assert_near(sinusoid(stored["temb.odd_dim7_t"], odd.shape[1]), odd, 1e-6)
-    _, channels, height, _ = stored["patch.back"].shape
-    tokens = stored["patch.tokens_p2"]
-    group = latent_groups(
-        {"img_size": height, "in_chans": channels, "patch_size": 2}, {"modalities": ["any"]}
-    )[0]
-    assert tokens.shape[1] == group.tokens
-    assert_near(unpatchify(tokens, group), stored["patch.back"], 1e-6)
+    odd = [name for name in stored if re.fullmatch(r"temb\.odd_dim\d+", name)]
+    layouts = [name for name in stored if name.startswith("patch.tokens_p")]
+    assert odd
+    assert layouts
+    for name in odd:
+        assert_near(sinusoid(stored[f"{name}_t"], stored[name].shape[1]), stored[name], 1e-6)
+    for name in layouts:
+        _, channels, height, width = stored["patch.back"].shape
+        group = LatentGroup("any", channels, height, width, int(name.removeprefix("patch.tokens_p")))
+        assert stored[name].shape[1] == group.tokens
+        assert_near(unpatchify(stored[name], group), stored["patch.back"], 1e-6)
 
 
 @needs("cop_gen", "published_size.safetensors")

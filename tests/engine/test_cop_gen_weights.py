@@ -1,4 +1,4 @@
-"""Weights of COP-GEN and of KL autoencoders: all tensors fit or none is loaded, and the sentence says which."""
+"""Weights of COP-GEN and of KL autoencoders: all tensors fit or none is loaded; the sentence says which."""
 
 import pytest
 
