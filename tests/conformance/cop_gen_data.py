@@ -79,8 +79,14 @@ def network(family, name):
     return cop_gen_from_tensors(tensors, latent_groups(config, entry), config["num_heads"], entry["file"])
 
 
+def needs_diffusers():
+    """Skips the rest of a test where diffusers is missing."""
+    pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
+
+
 def codec(family, name=None):
     """An autoencoder of the set with its scale: stored, or filled by the README's formula."""
+    needs_diffusers()
     if name is None:
         entry = index(family)["vae"]
         tensors = read_pth(ROOT / family / entry["file"])
@@ -91,6 +97,8 @@ def codec(family, name=None):
 
 
 def formula_autoencoder(config, tag):
+    """Weights of an autoencoder, under the original names."""
+    needs_diffusers()
     widths = tuple(config["ch"] * factor for factor in config["ch_mult"])
     empty = empty_autoencoder(config["in_channels"], widths, config["num_res_blocks"], config["z_channels"])
     return {name: formula_weight(name, shape, tag) for name, (_, shape) in published_layout(empty).items()}

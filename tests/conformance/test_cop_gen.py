@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
-pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
 
 from cop_gen_data import (  # noqa: E402
     ROOT,
@@ -17,6 +16,7 @@ from cop_gen_data import (  # noqa: E402
     formula_weight,
     index,
     needs,
+    needs_diffusers,
     network,
     part,
     read_json,
@@ -104,6 +104,7 @@ def test_published_groups_of_cop_gen():
 
 @needs(BETA, "keys.json")
 def test_autoencoder_names_of_stable_diffusion():
+    needs_diffusers()
     expected = read_json(BETA, "keys.json")["autoencoder"]
     layout = published_layout(empty_autoencoder(3, SD_WIDTHS, 2, 4))
     assert {name: list(shape) for name, (_, shape) in layout.items()} == expected["keys"]
@@ -113,6 +114,7 @@ def test_autoencoder_names_of_stable_diffusion():
 
 @needs(BETA, "vae_to_diffusers.json")
 def test_autoencoder_names_of_the_small_one():
+    needs_diffusers()
     expected = read_json(BETA, "vae_to_diffusers.json")
     tensors = read_pth(ROOT / BETA / index(BETA)["vae"]["file"])
     layout = published_layout(autoencoder_from_tensors(tensors, "file"))
@@ -121,6 +123,7 @@ def test_autoencoder_names_of_the_small_one():
 
 @needs("cop_gen", "keys.json")
 def test_autoencoder_names_of_cop_gen():
+    needs_diffusers()
     expected = read_json("cop_gen", "keys.json")["autoencoder"]
     common = expected["common_keys_as_DEM_DEM"]
     assert expected["differing_keys_per_group"]
