@@ -7,6 +7,7 @@ at time 1000, where the network learnt to read nothing from it (UniDiffuser, arX
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,9 +16,11 @@ from engine.errors import InputError
 from engine.networks.cop_gen import CopGen, LatentGroup
 from engine.samplers.dpm_solver import singlestep, time_grid
 from engine.samplers.keyed_noise import Noise
+from engine.samplers.multistep import multistep
 from engine.samplers.schedule import TRAINING_STEPS, Schedule
 
 _CLEAN, _NOISE = 0.0, float(TRAINING_STEPS)
+Solver = Literal["singlestep", "multistep"]
 _Fixed = dict[str, tuple[Tensor, float]]
 
 
@@ -117,6 +120,7 @@ def sample(
     steps: int = 50,
     guidance: float = 0.0,
     published_ignored: bool = False,
+    solver: Solver = "singlestep",
     on_evaluation: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Draws latents of the wanted groups, given others.
@@ -129,6 +133,7 @@ def sample(
         steps: Evaluations of the network, >= 1 (each of twice the batch with guidance).
         guidance: See ``JointDenoiser``.
         published_ignored: See ``JointDenoiser``.
+        solver: ``singlestep``: the authors', ``multistep``: diffusers'; equal in cost.
         on_evaluation: Called before each evaluation with the number of those done and of all; may raise to
             cancel.
 
@@ -147,7 +152,10 @@ def sample(
             on_evaluation(denoiser.evaluations, steps)
         return denoiser(state, t)
 
-    return denoiser.split(singlestep(predict, denoiser.initial(), time_grid(steps), Schedule()))
+    schedule, state = Schedule(), denoiser.initial()
+    if solver == "multistep":
+        return denoiser.split(multistep(predict, state, steps, schedule))
+    return denoiser.split(singlestep(predict, state, time_grid(steps), schedule))
 
 
 def check_request(known: Collection[str], generate: Collection[str], given: Collection[str]) -> None:

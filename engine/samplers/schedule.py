@@ -23,12 +23,17 @@ class Schedule:
 
     Args:
         betas: Variance added at each discrete step; the published models' without.
+
+    Attributes:
+        betas: (steps,) as above.
+        log_alphas: (steps,) logarithm of the signal's factor after each discrete step.
+        times: (steps,) time of each discrete step, the last is 1.
     """
 
     def __init__(self, betas: NDArray[np.float64] | None = None) -> None:
-        betas = latent_diffusion_betas() if betas is None else betas
-        self.log_alphas = 0.5 * np.cumsum(np.log1p(-betas))
-        self.times = np.arange(1, len(betas) + 1) / len(betas)
+        self.betas = latent_diffusion_betas() if betas is None else betas
+        self.log_alphas = 0.5 * np.cumsum(np.log1p(-self.betas))
+        self.times = np.arange(1, len(self.betas) + 1) / len(self.betas)
 
     def log_alpha(self, t: float) -> float:
         """Logarithm of the signal's factor."""

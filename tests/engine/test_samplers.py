@@ -1,17 +1,19 @@
 """Joint diffusion: solver, repeatable noise, and the rules for given, wanted and ignored groups."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
 
-from engine.errors import CancelledError, InputError  # noqa: E402
+from engine.errors import CancelledError, InputError, MissingPackageError  # noqa: E402
 from engine.networks.cop_gen import CopGen, LatentGroup  # noqa: E402
 from engine.samplers.any_to_any import JointDenoiser, sample  # noqa: E402
 from engine.samplers.dpm_solver import data_prediction, singlestep, time_grid  # noqa: E402
 from engine.samplers.keyed_noise import KeyedNoise  # noqa: E402
+from engine.samplers.multistep import multistep  # noqa: E402
 from engine.samplers.schedule import Schedule, latent_diffusion_betas  # noqa: E402
 
 GROUPS = (
@@ -127,6 +129,35 @@ def test_data_prediction_inverts_the_mixture():
     schedule, clean, noise = Schedule(), torch.tensor([0.2, -1.0]), torch.tensor([1.5, 0.3])
     mixed = schedule.alpha(0.4) * clean + schedule.sigma(0.4) * noise
     torch.testing.assert_close(data_prediction(mixed, noise, 0.4, schedule), clean)
+
+
+@pytest.fixture
+def diffusers():
+    return pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
+
+
+def multistep_error(steps, deviation):
+    """Largest error where the data are normal."""
+    schedule, x = Schedule(), torch.linspace(-2, 2, 9, dtype=torch.float64)
+    found = multistep(gaussian_noise(schedule, 0.7, deviation), x, steps, schedule)
+    start = (x - schedule.alpha(1) * 0.7) / np.hypot(schedule.alpha(1) * deviation, schedule.sigma(1))
+    return float((found - (0.7 + deviation * start)).abs().max())
+
+
+def test_multistep_comes_near_the_data(diffusers):
+    assert multistep_error(20, 0.4) < 0.2
+    assert multistep_error(200, 0.4) < multistep_error(20, 0.4) / 8
+
+
+@pytest.mark.parametrize("steps", [1, 3, 30])
+def test_multistep_asks_for_the_noise_at_the_right_times(diffusers, steps):
+    assert multistep_error(steps, 0.0) < 1e-5  # one clean value only: any other time would miss it
+
+
+def test_multistep_needs_diffusers(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(MissingPackageError, match="multistep solver needs diffusers"):
+        multistep(lambda x, t: x, torch.zeros(1, 3), 2, Schedule())
 
 
 # Noise
@@ -282,6 +313,27 @@ def test_refusals(network, generate, conditions, steps, message):
     with Watched(network) as watched, pytest.raises(InputError, match=message):
         sample(network, generate, conditions, keyed(), steps)
     assert not watched.calls
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 20])
+def test_multistep_costs_a_step_an_evaluation(diffusers, network, steps):
+    with Watched(network) as watched:
+        found = sample(network, ["dem"], {"s1": condition("s1")}, keyed(), steps, solver="multistep")
+    times = np.ravel(watched.times("dem"))
+    assert len(times) == steps
+    assert times[0] == 1000
+    assert np.all(np.diff(times) < 0)
+    assert np.all(times == times.round())  # only the discrete times of the training
+    assert torch.isfinite(found["dem"]).all()
+
+
+def test_both_solvers_end_near_each_other(diffusers, network):
+    ends = [
+        sample(network, ["dem"], {"s1": condition("s1")}, keyed(), 100, solver=solver)["dem"]
+        for solver in ("singlestep", "multistep")
+    ]
+    spread = float(ends[0].std())
+    assert float((ends[0] - ends[1]).abs().mean()) < 0.05 * spread
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
