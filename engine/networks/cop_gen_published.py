@@ -122,8 +122,8 @@ def _from_tensors(tensors: Mapping[str, Tensor], groups: tuple[PublishedGroup, .
     if shape is None or len(shape) != 3 or shape[2] not in _HEADS:
         raise ModelError(
             f"The file {where} is no published COP-GEN denoiser: pos_embed "
-            f"{'is missing' if shape is None else f'has the shape {list(shape)}'} and its last number should be "
-            f"one of {', '.join(map(str, _HEADS))}."
+            f"{'is missing' if shape is None else f'has the shape {list(shape)}'} and its last number "
+            f"should be one of {', '.join(map(str, _HEADS))}."
         )
     return cop_gen_from_tensors(tensors, [group.latent for group in groups], _HEADS[shape[2]], where)
 

@@ -19,7 +19,7 @@ _MAX_DEPTH = 129
 def cop_gen_from_tensors(
     tensors: Mapping[str, Tensor], groups: Sequence[LatentGroup], heads: int, where: str
 ) -> CopGen:
-    """The denoiser that these weights belong to, in float32; its width, depth and options come from the shapes.
+    """The denoiser that these weights belong to, in float32; width, depth and options come from the shapes.
 
     Args:
         tensors: State dict of the denoiser.

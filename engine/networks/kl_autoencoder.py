@@ -1,6 +1,6 @@
 """The f = 8 KL autoencoder of latent diffusion (Rombach et al. 2022), through diffusers' AutoencoderKL.
 
-Reads state dicts that use the original names, as ``autoencoder_kl_ema.pth`` and COP-GEN's ``model-50-ema.pth`` do.
+Reads state dicts under the original names: ``autoencoder_kl_ema.pth``, COP-GEN's ``model-50-ema.pth``.
 """
 
 from __future__ import annotations
