@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.networks.cop_gen import CopGen, LatentGroup
 from engine.samplers.dpm_solver import singlestep, time_grid
-from engine.samplers.keyed_noise import Noise
+from engine.samplers.keyed_noise import Noise, Purpose
 from engine.samplers.multistep import multistep
 from engine.samplers.schedule import TRAINING_STEPS, Schedule
 
@@ -64,7 +64,7 @@ class JointDenoiser:
         for group in network.groups:
             if group.name in conditions:
                 _check_latent(group, conditions[group.name])
-        given = {name: (latent.to(self._device), _CLEAN) for name, latent in conditions.items()}
+        given = {name: (z.to(self._device, torch.float32), _CLEAN) for name, z in conditions.items()}
         self._branches: list[_Fixed] = [{**given, **rest}]
         if guidance and conditions:
             unguided = {name: self._drawn("unconditional", name) for name in conditions}
@@ -99,16 +99,15 @@ class JointDenoiser:
 
     def _evaluated(self, branches: list[_Fixed], batch: int) -> list[Tensor]:
         """All branches in one pass of the network."""
-        latents, times = [], []
-        for group in self._network.groups:
-            seen = [branch[group.name] for branch in branches]
-            latents.append(torch.cat([latent for latent, _ in seen]))
-            times.append(torch.tensor([t for _, t in seen for _ in range(batch)], device=self._device))
-        outputs = self._network(latents, times)
-        noise = {group.name: output for group, output in zip(self._network.groups, outputs, strict=True)}
+        names = [group.name for group in self._network.groups]
+        latents = [torch.cat([branch[name][0] for branch in branches]) for name in names]
+        # One upload for all groups.
+        times = torch.tensor([[branch[name][1] for branch in branches] for name in names])
+        times = times.to(self._device).repeat_interleave(batch, dim=1).unbind()
+        noise = dict(zip(names, self._network(latents, times), strict=True))
         return list(self.joined(noise).chunk(len(branches)))
 
-    def _drawn(self, purpose: str, name: str) -> tuple[Tensor, float]:
+    def _drawn(self, purpose: Purpose, name: str) -> tuple[Tensor, float]:
         return self._noise(purpose, name).to(self._device), _NOISE
 
 
