@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 BASE_PX = 1024
+WARM_PX = 512
 MODELS: dict[str, dict[str, dict[str, str]]] = {
     "sar-to-optical": {"sar": {}, "dem": {}},
     "mask-to-image": {"mask": {"legend": "esa-worldcover"}},
@@ -154,16 +155,16 @@ def fresh(job: Job, warm_px: int = 0, repeats: int = 1, cores: int | None = None
         ``seconds``, a list; ``peak_bytes``: the most memory that it held.
     """
     order = {"job": job.model_dump(mode="json"), "warm_px": warm_px, "repeats": repeats, "cores": cores}
-    answer = subprocess.run(
-        [engine_python(), str(HERE / "child.py")],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return json.loads(_answer(json.dumps(order)))
+
+
+@lru_cache  # figures that need the same run share it
+def _answer(order: str) -> str:
+    command = [engine_python(), str(HERE / "child.py")]
+    answer = subprocess.run(command, input=order, capture_output=True, text=True, check=False)
     if answer.returncode:
         sys.exit(f"A run in a process of its own failed: {answer.stderr[-2000:]}")
-    return json.loads(answer.stdout.splitlines()[-1])
+    return answer.stdout.splitlines()[-1]
 
 
 def now() -> dict[str, str]:

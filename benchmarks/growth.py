@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import Bench, Row, fresh
+from common import WARM_PX, Bench, Row, fresh
 from memory import convolution_job
 from networks import one_convolution
 
@@ -11,7 +11,6 @@ from engine.spec import Job
 CONVOLUTION_PX = (2048, 8192, 32_768)
 MODEL, MODEL_PX = "sar-to-optical", (2048, 4096, 8192)
 BAR = "<= 1.10"
-_WARM_PX = 512
 _REPEATED_PX = 4096
 
 
@@ -33,7 +32,7 @@ def spread(name: str, jobs: dict[int, Job]) -> Row:
     seconds = {}
     for size, job in jobs.items():
         repeats = 3 if size < _REPEATED_PX else 2 if size == _REPEATED_PX else 1
-        seconds[size] = fresh(job, _WARM_PX, repeats)["seconds"]
+        seconds[size] = fresh(job, WARM_PX, repeats)["seconds"]
     costs = {size: min(runs) / (size * size / 1e6) for size, runs in seconds.items()}
     sizes = ", ".join(map(str, jobs))
     detail = {"run_s": seconds, "s_per_mpx": costs}

@@ -41,11 +41,13 @@ def main() -> None:
         raise SystemExit(f"There is no figure {unknown[0]}; there are {', '.join(FIGURES)}.")
     console, store = Console(), RESULTS / "bench.json"
     figures = {} if arguments.quick else earlier(store)
-    for name in names:
-        figures[name] = measured(name, arguments.quick)
-        console.print(table(name, figures[name]))
-        if not arguments.quick:
-            write(store, figures)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), arguments.quick)
+        for name in names:
+            figures[name] = measured(name, bench)
+            console.print(table(name, figures[name]))
+            if not arguments.quick:
+                write(store, figures)
 
 
 def options() -> argparse.Namespace:
@@ -56,12 +58,11 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(name: str, quick: bool) -> dict[str, Any]:
+def measured(name: str, bench: Bench) -> dict[str, Any]:
     """One figure, with when, where and how long."""
     module, about = importlib.import_module(name), {**now(), "machine": machine()}
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [row.as_dict() for row in module.measure(Bench(Path(folder), quick))]
+    rows = [row.as_dict() for row in module.measure(bench)]
     return {**about, "seconds": round(time.perf_counter() - started, 1), "rows": rows}
 
 

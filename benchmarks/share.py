@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from common import MODELS, Bench, Row, timed
 from recorder import RecordingRunner
 
 from engine import job as engine_job
 
 SIZE_PX = 4096
-REPEATS = 2
+REPEATS = 3
 SHARE_BAR = ">= 0.95"
 
 
@@ -28,11 +30,15 @@ def measured(bench: Bench, model: str) -> list[Row]:
         for window in windows:
             translator.translate(window)
 
-    whole_s, bare_s = [], []
+    whole_s, bare_s, cpu_s = [], [], []
     for _ in range(REPEATS):
+        started = time.process_time()
         bare_s.append(timed(bare))
+        between = time.process_time()
         whole_s.append(timed(lambda: engine_job.run(job)))
+        cpu_s.append([between - started, time.process_time() - between])
     detail = {"size_px": size, "windows": len(windows), "run_s": whole_s, "bare_network_s": bare_s}
+    detail["cpu_s_bare_and_run"] = cpu_s
     where = f"{model}, {size} px"
     return [
         Row(f"{where}: delivered / bare network", min(bare_s) / min(whole_s), "", SHARE_BAR, detail),
