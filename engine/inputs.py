@@ -319,12 +319,15 @@ def _continuous(
                 "units they have."
             )
         condition = Continuous(entry, source, source.places, factors, units)
+    by_scene = isinstance(entry.normalisation, Scene | SceneMean)
+    if not by_scene and entry.modality not in item.sample_statistics:
+        return condition
     values, valid = condition.physical(sample)
     names = [entry.bands[place].name for place in source.places]
     measured = {n: mean_and_std(x, ok) for n, x, ok in zip(names, values, valid, strict=True)}
     if condition.units != "relative":
         _warn_if_far(entry.modality, measured, item, log)
-    if not isinstance(entry.normalisation, Scene | SceneMean):
+    if not by_scene:
         return condition
     used = {name: _override(spec, entry.modality, name, measured) for name in names}
     inputs.statistics.setdefault(entry.modality, {}).update(used)
