@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engine.errors import CancelledError, DeviceError, ModelError
+from engine.errors import CancelledError, DeviceError, ModelError, OutOfMemoryError
 from engine.models.item import ModelItem
 from engine.models.onnx_graph import external_files, tensors
 from engine.translators.batching import (
@@ -224,7 +224,11 @@ def _session(item: ModelItem, choices: list[Providers], threads: int | None) -> 
         try:
             return onnxruntime.InferenceSession(str(item.weights_path), options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            reason = " ".join(str(error).split())[:200]
+            reason, no_memory = " ".join(str(error).split())[:200], is_out_of_memory(error)
+    if no_memory:
+        raise OutOfMemoryError(
+            f"There is too little memory to load the model {item.id}; close other programs, or use a smaller model."
+        )
     raise ModelError(
         f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); "
         "install the model again."

@@ -354,3 +354,12 @@ def test_the_gpu_benchmark_says_that_there_is_no_gpu():
     assert done.returncode != 0
     assert "no CUDA" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_too_little_memory_to_load_is_no_fault_of_the_package(any_batch, monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+
+    monkeypatch.setattr(feed_forward.onnxruntime, "InferenceSession", failing)
+    with pytest.raises(OutOfMemoryError, match="too little memory to load the model"):
+        feed_forward.open(any_batch, "cpu")
