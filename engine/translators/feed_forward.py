@@ -227,7 +227,8 @@ def _session(item: ModelItem, choices: list[Providers], threads: int | None) -> 
             reason, no_memory = " ".join(str(error).split())[:200], is_out_of_memory(error)
     if no_memory:
         raise OutOfMemoryError(
-            f"There is too little memory to load the model {item.id}; close other programs, or use a smaller model."
+            f"There is too little memory to load the model {item.id}; close other programs, or use a smaller "
+            "model."
         )
     raise ModelError(
         f"The weights of the model {item.id} ({item.weights_path}) cannot be opened ({reason}); "
