@@ -116,7 +116,7 @@ def scene(folder: Path, size: int) -> dict[str, Path]:
 def _mirrored(source: Path, target: Path, size: int) -> Path:
     with rasterio.open(source) as base:
         tile = base.read()
-        profile = {**base.profile, "width": size, "height": size, "bigtiff": "if_safer"}
+        profile = {**base.profile, "width": size, "height": size, "bigtiff": "if_safer", "zlevel": 1}
         with rasterio.open(target, "w", **profile) as file:
             file.descriptions, file.units = base.descriptions, base.units
             for row in range(0, size, BASE_PX):

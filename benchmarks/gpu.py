@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from common import MODELS, scene
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,6 @@ from engine import job as engine_job
 from engine.errors import DeviceError, OutOfMemoryError
 from engine.models import store
 from engine.models.item import ModelItem
-from engine.sample_scene import scene
 from engine.spec import Job
 from engine.tiling.plan import CHUNK_PX
 from engine.translators.base import close_warm, warm_translator
@@ -37,10 +37,6 @@ from engine.translators.cuda_memory import free_bytes
 RESULTS = Path(__file__).resolve().parent / "results" / "bench-gpu.json"
 SIZE = 8192
 REPEATS = 3
-MODELS: dict[str, dict[str, dict[str, str]]] = {
-    "sar-to-optical": {"sar": {}, "dem": {}},
-    "mask-to-image": {"mask": {"legend": "esa-worldcover"}},
-}
 
 
 def main() -> None:
@@ -71,7 +67,7 @@ def measure_all(device: str, size: int) -> list[dict[str, Any]]:
         size: Side of the sample scene in pixels.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = scene.write(Path(folder) / "scene", size)
+        files = scene(Path(folder), size)
         rows = []
         for model, inputs in MODELS.items():
             rasters = {name: {"path": str(files[name]), **settings} for name, settings in inputs.items()}
