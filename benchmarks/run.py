@@ -30,6 +30,11 @@ FIGURES = {
     "identity": "S5: same pixels over threads, order, chunks, kill and resume, Dask, formats, sub-extent",
     "visible": "Seams: S1 to S4 on real scenes",
 }
+PREFACE = (
+    "Made by `make bench`; `bench.json` holds everything that the values were computed from. A figure of seams",
+    "is *unclear* where it misses its bar by no more than other places of the same image differ (z standard",
+    "deviations); see `docs/seams.md`.",
+)
 
 
 def main() -> None:
@@ -83,7 +88,7 @@ def write(store: Path, figures: dict[str, Any]) -> None:
 
 def markdown(figures: dict[str, Any]) -> str:
     """The tables, grouped by machine and commit where they differ."""
-    lines = ["# Benchmarks", "", "Made by `make bench`; all values are in `bench.json`.", ""]
+    lines = ["# Benchmarks", "", *PREFACE, ""]
     for name, figure in figures.items():
         lines += [f"## {FIGURES[name]}", ""]
         lines += ["| figure | value | bar | |", "|---|---|---|---|"]

@@ -14,7 +14,7 @@ from engine import job
 from engine.seams.judge import S2_Z_BAR, S3_BAR, S4_BAR
 from engine.spec import Job
 
-VERDICTS = {"pass": "met", "fail": "MISSED", "unclear": "unclear"}
+VERDICTS = {"pass": "met", "fail": "MISSED"}
 BARS = {
     "S2": f"< {S2_Z_BAR:g}",
     "S3": f">= {S3_BAR[0]:g} <= {S3_BAR[1]:g}",
@@ -52,8 +52,14 @@ def of_scene(name: str, found: dict[str, Any]) -> list[Row]:
         value = worst["z"] if figure == "S2" else worst["value"]
         detail = {"axes": axes, "run_s": found["run_s"]}
         what = f"{name}: {figure}" + (" z" if figure == "S2" else "")
-        rows.append(Row(what, value, "", bar, detail, VERDICTS[worst["verdict"]]))
+        rows.append(Row(what, value, "", bar, detail, verdict(worst)))
     return rows
+
+
+def verdict(entry: dict[str, Any]) -> str:
+    """As the seam benchmark judges, with the distance where that says neither yes nor no."""
+    known = "" if entry["z"] is None else f", z {entry['z']:.1f}"
+    return VERDICTS.get(entry["verdict"], f"unclear{known}")
 
 
 def badness(figure: str, entry: dict[str, Any]) -> float:
