@@ -31,7 +31,7 @@ FIGURES = {
     "visible": "Seams: S1 to S4 on real scenes",
 }
 PREFACE = (
-    "Made by `make bench`; `bench.json` holds everything that the values were computed from. A figure of seams",
+    "Made by `make bench`; `bench.json` holds all that the values were computed from. A figure of seams",
     "is *unclear* where it misses its bar by no more than other places of the same image differ (z standard",
     "deviations); see `docs/seams.md`.",
 )
