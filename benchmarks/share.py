@@ -10,7 +10,7 @@ from recorder import RecordingRunner
 from engine import job as engine_job
 
 SIZE_PX = 4096
-REPEATS = 3
+REPEATS = 2
 SHARE_BAR = ">= 0.95"
 
 
