@@ -17,7 +17,7 @@ def measure(bench: Bench) -> list[Row]:
     sizes = bench.px(SMALL_PX), LARGE_PX // 8 if bench.quick else LARGE_PX
     peaks, seconds = [], []
     for size in sizes:
-        found = fresh(convolution_job(bench, package, size), WARM_PX)
+        found = fresh(convolution_job(bench, package, size))
         peaks.append(found["peak_bytes"])
         seconds += found["seconds"]
     detail = {"sizes_px": sizes, "peak_bytes": peaks, "run_s": seconds}
