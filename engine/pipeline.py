@@ -5,7 +5,10 @@ Memory is bounded by the queues, not by the raster; an error in any stage comes 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -18,11 +21,23 @@ from engine.raster.source import GDAL_OPTIONS
 
 _T = TypeVar("_T")
 _POLL_S = 0.05
+_NICER = 10
 _END = object()
 _NO_MEMORY = (
     "This machine has too little memory for the model's windows and the chunk size; close other programs, "
     "or ask for smaller chunks."
 )
+
+
+def give_way() -> None:
+    """Lowers this thread's priority, where a system knows priorities of threads: on Linux.
+
+    The network's own threads wait for each other, so one of them that is held up holds up all.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
 
 
 class _Failure:
@@ -51,7 +66,11 @@ class Pipeline:
             thread.join()
 
     def stage(
-        self, source: Iterable[_T], depth: int, on_wait: Callable[[], None] | None = None
+        self,
+        source: Iterable[_T],
+        depth: int,
+        on_wait: Callable[[], None] | None = None,
+        yielding: bool = False,
     ) -> Iterator[_T]:
         """Runs an iterator in a thread; gives its items in order.
 
@@ -59,14 +78,17 @@ class Pipeline:
             source: What is run; closed in its own thread.
             depth: Items that may wait before it pauses.
             on_wait: Called in the consumer's thread every moment that it waits for an item.
+            yielding: It gives way to other stages where cores are short.
         """
         items: queue.Queue[Any] = queue.Queue(depth)
-        thread = threading.Thread(target=self._work, args=(iter(source), items), daemon=True)
+        thread = threading.Thread(target=self._work, args=(iter(source), items, yielding), daemon=True)
         self._threads.append(thread)
         thread.start()
         return self._items(items, on_wait)
 
-    def _work(self, source: Iterator[Any], items: queue.Queue[Any]) -> None:
+    def _work(self, source: Iterator[Any], items: queue.Queue[Any], yielding: bool) -> None:
+        if yielding:
+            give_way()
         # rasterio keeps GDAL's options by thread.
         with rasterio.Env(**GDAL_OPTIONS):
             try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.errors import ModelError, OutOfMemoryError
 from engine.inputs import Context, Log
 from engine.models.item import ModelItem
-from engine.pipeline import Pipeline
+from engine.pipeline import Pipeline, give_way
 from engine.raster.source import GDAL_OPTIONS
 from engine.scene import Chunk, Scene, Step
 from engine.spec import Job
@@ -72,9 +72,9 @@ class LocalRunner:
         depth = _depth(scene, self._translator.batch)
         with Pipeline() as pipeline:
             contexts = read_ahead(scene, scene.order(indices), readers)
-            steps = pipeline.stage(scene.steps(contexts), depth)
+            steps = pipeline.stage(scene.steps(contexts), depth, yielding=True)
             evaluated = pipeline.stage(self._counted(device.evaluated(steps, check)), depth)
-            yield from pipeline.stage(scene.finished(evaluated), 1, on_wait)
+            yield from pipeline.stage(scene.finished(evaluated), 1, on_wait, yielding=True)
 
     def terminate(self) -> None:
         """See ``Runner.terminate``."""
@@ -222,6 +222,7 @@ def read_ahead(scene: Scene, indices: list[int], readers: int) -> Iterator[tuple
 def _enter_gdal() -> None:
     # rasterio keeps GDAL's options by thread; these live as long as the reader.
     rasterio.Env(**GDAL_OPTIONS).__enter__()
+    give_way()
 
 
 def _size(step: Step) -> tuple[int, int] | None:

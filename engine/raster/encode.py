@@ -188,7 +188,7 @@ def _own_options(dtype: str) -> dict[str, Any]:
     predictor = 3 if np.dtype(dtype).kind == "f" else 2
     return {
         "COMPRESS": "DEFLATE",
-        "ZLEVEL": 3,
+        "ZLEVEL": 1,  # 3 saves one per cent of the file and costs as much again
         "PREDICTOR": predictor,
         "INTERLEAVE": "PIXEL",
         "BIGTIFF": "IF_SAFER",

@@ -33,7 +33,7 @@ SAMPLE_PX = 1024
 _NO_NETWORK = "no-network://eo-translate"
 # Bounded block cache, no requests over the network.
 GDAL_OPTIONS = {
-    "GDAL_CACHEMAX": 16 << 20,  # more only holds blocks that no window needs again
+    "GDAL_CACHEMAX": 16 << 20,  # a larger one would make memory grow with the raster for 1 % of the time
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-network",
     "GDAL_HTTP_PROXY": _NO_NETWORK,
     "GDAL_HTTPS_PROXY": _NO_NETWORK,
