@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,8 +71,9 @@ class LocalRunner:
         device = Device(self._translator, scene, self._log)
         readers = _CUDA_READERS if self.device == "cuda" else 1
         depth = _depth(scene, self._translator.batch)
-        with Pipeline() as pipeline:
-            contexts = read_ahead(scene, scene.order(indices), readers)
+        reading = read_ahead(scene, scene.order(indices), readers)
+        # Left in this order: the stages end, then the reads; only after that may the inputs be closed.
+        with contextlib.closing(reading) as contexts, Pipeline() as pipeline:
             steps = pipeline.stage(scene.steps(contexts), depth, yielding=True)
             evaluated = pipeline.stage(self._counted(device.evaluated(steps, check)), depth)
             yield from pipeline.stage(scene.finished(evaluated), 1, on_wait, yielding=True)

@@ -8,8 +8,11 @@ import pytest
 import tiny_models
 from rasters import run, sar_values, write
 
-from engine.errors import InputError, ModelError, OutOfMemoryError
+from engine import job as engine_job
+from engine.errors import CancelledError, InputError, ModelError, OutOfMemoryError
+from engine.inputs import Inputs
 from engine.pipeline import Pipeline
+from engine.spec import Job
 from engine.translators import base
 
 
@@ -161,3 +164,42 @@ def test_a_stage_without_memory_is_one_sentence():
 
     with pytest.raises(OutOfMemoryError, match="too little memory"), Pipeline() as pipeline:
         next(pipeline.stage(greedy(), 1))
+
+
+@pytest.mark.parametrize("way", ["cancelled", "failed"])
+def test_inputs_are_closed_after_the_last_read(tmp_path, monkeypatch, way):
+    """GDAL crashes when a dataset is closed while another thread reads it."""
+    reading, closed_while_reading = [], []
+    read, close = Inputs.read, Inputs.close
+
+    def slow_read(self, box):
+        reading.append(box)
+        time.sleep(0.2)
+        context = read(self, box)
+        reading.pop()
+        return context
+
+    def watched_close(self):
+        closed_while_reading.append(bool(reading))
+        close(self)
+
+    monkeypatch.setattr(Inputs, "read", slow_read)
+    monkeypatch.setattr(Inputs, "close", watched_close)
+    model = tiny_models.package(tmp_path)
+    sar = write(tmp_path / "sar.tif", sar_values(600, 2100))
+    asked = []
+
+    def on_progress(fraction, text):
+        asked.append(fraction)
+        if way == "failed" and len(asked) == 4:
+            raise InputError("The front end has gone.")
+
+    job_ = Job(model=model, inputs={"sar": {"path": sar}}, output=str(tmp_path / "out.tif"), chunk_px=512)
+    kept = None
+    try:
+        engine_job.run(job_, on_progress, lambda: way == "cancelled" and len(asked) >= 4)
+    except (CancelledError, InputError) as error:
+        kept = error  # its traceback holds the frames of the run, and what they refer to
+    assert kept is not None
+    assert closed_while_reading
+    assert not any(closed_while_reading)
