@@ -261,12 +261,10 @@ def main() -> None:
     worker = Worker(events)
     # A front end that is interrupted sends ``cancel`` itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(
-        signal.SIGTERM, lambda *_: threading.Thread(target=_leave, args=(worker,), daemon=True).start()
-    )
+    signal.signal(signal.SIGTERM, lambda *_: _in_background(_leave, worker))
     _end_with_parent(parent_pid)
-    threading.Thread(target=_read_requests, args=(worker,), daemon=True).start()
-    threading.Thread(target=_beat, args=(worker, parent_pid), daemon=True).start()
+    _in_background(_read_requests, worker)
+    _in_background(_beat, worker, parent_pid)
     worker.serve()
     sys.stderr.flush()
     # Skips the slow teardown of native libraries; every file has been closed by its job.

@@ -23,6 +23,15 @@ ROOT = Path(os.environ.get("EO_CONFORMANCE", Path(__file__).resolve().parents[2]
 FAMILIES = ("cop_gen_beta", "cop_gen")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For the modules that import it: the numbers do not need more, and the machine is shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def index(family):
     path = ROOT / family / "index.json"
     return json.loads(path.read_text()) if path.is_file() else None

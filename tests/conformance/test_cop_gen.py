@@ -18,6 +18,7 @@ from cop_gen_data import (  # noqa: E402
     needs,
     needs_diffusers,
     network,
+    one_thread,  # noqa: F401 (a fixture)
     part,
     read_json,
     read_pth,
@@ -43,14 +44,6 @@ SD_WIDTHS = (128, 256, 512, 512)
 
 def shapes(tensors):
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from cop_gen_data import (  # noqa: E402
     latent_groups,
     needs,
     network,
+    one_thread,  # noqa: F401 (a fixture)
     part,
     read_json,
     read_pth,
@@ -27,14 +28,6 @@ from engine.samplers.dpm_solver import singlestep, stage_orders, time_grid  # no
 from engine.samplers.schedule import Schedule, latent_diffusion_betas  # noqa: E402
 
 BETA = "cop_gen_beta"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def check_autoencoder(coder, stored, decoded):

@@ -31,6 +31,7 @@ from collections.abc import Iterator  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from plugin_rasters import speckle, write_geotiff  # noqa: E402
+from preview_window import controller, slow, window  # noqa: E402, F401 (fixtures)
 from qgis.PyQt.QtCore import QSettings  # noqa: E402
 
 for _format in (QSettings.Format.NativeFormat, QSettings.Format.IniFormat):

@@ -1,176 +1,34 @@
-"""Preview here: pixels, cancelling, what becomes of the layer, and what is left behind."""
+"""Preview here: its pixels, its layer, and what is said where it cannot be."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from osgeo import gdal
 from plugin_rasters import speckle, write_geotiff
+from preview_window import (
+    CANVAS,
+    active,
+    add,
+    begun,
+    final_run,
+    finish,
+    pixels,
+    previews,
+    same_place,
+    settle,
+    show,
+    temporary,
+)
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
-    QgsMapLayer,
-    QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
-    QgsRectangle,
 )
-from qgis.gui import QgsMapCanvas
-from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QSize
-from qgis.PyQt.QtWidgets import QFrame, QProgressBar, QPushButton
-from test_lifecycle import WindowInterface
-
-from eo_translate_plugin import classFactory
-
-CANVAS = (400, 300)
-
-
-class Window(WindowInterface):
-    """A window whose layers and entries are real enough to preview."""
-
-    def __init__(self, window) -> None:
-        super().__init__(window)
-        self.entries, self.bar = [], self.messageBar()
-        self.active = None
-        self.map = QgsMapCanvas()
-        self.map.setFrameShape(QFrame.Shape.NoFrame)
-        self.resize(*CANVAS)
-
-    def mapCanvas(self) -> QgsMapCanvas:
-        return self.map
-
-    def resize(self, width: int, height: int) -> None:
-        self.map.resize(width, height)
-        self.map.show()
-        QgsApplication.processEvents()
-        assert self.map.mapSettings().outputSize() == QSize(width, height)
-
-    def activeLayer(self):
-        return self.active
-
-    def addCustomActionForLayerType(self, action, menu, kind, everywhere) -> None:
-        assert everywhere
-        assert kind == QgsMapLayer.LayerType.RasterLayer
-        self.entries.append(action)
-
-    def removeCustomActionForLayerType(self, action) -> None:
-        self.entries.remove(action)
-
-    def addPluginToRasterMenu(self, menu, action) -> None:
-        self.entries.append(action)
-
-    def removePluginRasterMenu(self, menu, action) -> None:
-        self.entries.remove(action)
-
-    def addToolBarIcon(self, action) -> None:
-        self.entries.append(action)
-
-    def removeToolBarIcon(self, action) -> None:
-        self.entries.remove(action)
-
-    def texts(self) -> list[str]:
-        """What the message bar shows, and removes it."""
-        QgsApplication.processEvents()
-        found = []
-        while self.bar.currentItem() is not None:
-            found.append(self.bar.currentItem().text())
-            self.bar.popWidget()
-        return found
-
-
-@pytest.fixture
-def window(qgis_app, qgis_iface):
-    found = Window(qgis_iface)
-    found.plugin = classFactory(found)
-    found.plugin.initGui()
-    before = temporary()
-    yield found
-    found.plugin.unload()
-    QgsProject.instance().clear()
-    settle(lambda: not QgsApplication.taskManager().countActiveTasks())
-    assert temporary() == before
-    found.map.close()
-
-
-@pytest.fixture
-def controller(window):
-    return window.plugin._preview_actions.controller
-
-
-def temporary() -> set[Path]:
-    return set(Path(QgsProcessingUtils.tempFolder()).rglob("*preview*"))
-
-
-def settle(condition, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        QgsApplication.processEvents()
-        time.sleep(0.005)
-
-
-def active(task) -> bool:
-    """Whether a task runs; QGIS deletes those that have ended."""
-    return not sip.isdeleted(task) and task.isActive()
-
-
-def finish(controller) -> None:
-    settle(lambda: not controller.is_running)
-
-
-def add(path: str, name: str) -> QgsRasterLayer:
-    layer = QgsRasterLayer(path, name)
-    QgsProject.instance().addMapLayer(layer)
-    return layer
-
-
-def show(window, centre: tuple[float, float], pixel: float, epsg: int = 32632) -> None:
-    """Shows a place on the map, so that a pixel of the map has the given side."""
-    canvas = window.mapCanvas()
-    canvas.setDestinationCrs(QgsCoordinateReferenceSystem.fromEpsgId(epsg))
-    size = canvas.mapSettings().outputSize()
-    half = size.width() * pixel / 2, size.height() * pixel / 2
-    (x, y), (w, h) = centre, half
-    canvas.setExtent(QgsRectangle(x - w, y - h, x + w, y + h))
-    assert canvas.mapSettings().mapUnitsPerPixel() == pytest.approx(pixel, rel=0.005)
-
-
-def previews() -> list[QgsRasterLayer]:
-    return [m for m in QgsProject.instance().mapLayers().values() if m.name().startswith("Preview: ")]
-
-
-def pixels(path: str) -> np.ndarray:
-    return gdal.Open(path).ReadAsArray()
-
-
-def same_place(path: str, whole: str) -> np.ndarray:
-    """The pixels of ``whole`` where ``path`` lies; both are on one grid."""
-    part, raster = gdal.Open(path), gdal.Open(whole)
-    mine, its = part.GetGeoTransform(), raster.GetGeoTransform()
-    assert mine[1::4] == its[1::4]
-    col, row = (mine[0] - its[0]) / its[1], (mine[3] - its[3]) / its[5]
-    assert (col, row) == (round(col), round(row))
-    return raster.ReadAsArray(round(col), round(row), part.RasterXSize, part.RasterYSize)
-
-
-def final_run(identifier: str, folder: Path, **parameters) -> str:
-    import processing
-
-    output = str(folder / "final.tif")
-    processing.run(f"eo_translate:{identifier}", {**parameters, "OUTPUT": output})
-    return output
-
-
-def begun(controller) -> None:
-    """Waits until the engine has begun with the job: it has made a file."""
-    output = controller._task.output
-    settle(lambda: any(output.parent.glob("preview.tif*")))
 
 
 @pytest.mark.parametrize("pixel", [4.0, 10.0, 10.09])
@@ -304,106 +162,6 @@ def test_a_second_request_cancels_the_first(window, controller, scene):
     assert [preview.name() for preview in previews()] == ["Preview: sar"]
 
 
-@pytest.fixture
-def slow(window, controller, scene):
-    """A preview under way that would take some seconds."""
-    from eo_translate_plugin.preview.choice import Choice
-
-    layer = add(scene["large"], "large")
-    window.resize(1600, 1600)
-    show(window, (520480, 4979520), 10)
-    controller.start(Choice("sartooptical", {"SAR": layer.id()}))
-    begun(controller)
-    return layer
-
-
-def test_cancel_is_a_button_and_takes_less_than_a_second(window, controller, slow):
-    from eo_translate_plugin.engine_bridge import engine_is_busy
-
-    task, item = controller._task, window.bar.currentItem()
-    (button,) = [b for b in item.findChildren(QPushButton) if b.text() == "Cancel"]
-    start = time.monotonic()
-    button.click()
-    settle(lambda: not engine_is_busy())
-    assert time.monotonic() - start < 1
-    settle(lambda: not active(task))
-    assert not controller.is_running
-    assert not task.output.parent.exists()
-    assert previews() == []
-    assert window.texts() == []
-
-
-def test_cancelling_in_the_task_manager_is_the_same(window, controller, slow):
-    task = controller._task
-    task.cancel()
-    finish(controller)
-    assert not task.output.parent.exists()
-    assert window.texts() == []
-
-
-def test_progress_moves_the_bar(window, controller, slow):
-    (progress,) = window.bar.currentItem().findChildren(QProgressBar)
-    settle(lambda: progress.maximum() == 100 and progress.value() > 0)
-    controller.cancel()
-
-
-def test_removing_the_source_cancels(window, controller, slow):
-    task = controller._task
-    QgsProject.instance().removeMapLayer(slow.id())
-    assert not controller.is_running
-    settle(lambda: not active(task))
-    assert not task.output.parent.exists()
-    assert previews() == []
-
-
-def test_closing_the_project_while_it_runs_leaves_nothing(window, controller, slow):
-    task = controller._task
-    QgsProject.instance().clear()
-    assert not controller.is_running
-    settle(lambda: not active(task))
-    assert not task.output.parent.exists()
-    assert previews() == []
-
-
-def test_unloading_while_it_runs_is_quick_and_leaves_nothing(window, controller, slow):
-    task, start = controller._task, time.monotonic()
-    window.plugin.unload()
-    assert time.monotonic() - start < 3
-    assert not task.output.parent.exists()
-    assert window.entries == []
-    settle(lambda: not active(task))
-    assert previews() == []
-    assert window.texts() == []
-
-
-def test_removing_the_preview_removes_its_file_and_the_next_makes_a_new_one(window, controller, scene):
-    layer = add(scene["sar"], "sar")
-    show(window, (501000, 4999000), 10)
-    controller.preview_layer("sartooptical", layer)
-    finish(controller)
-    (preview,) = previews()
-    source = Path(preview.source())
-    QgsProject.instance().removeMapLayer(preview.id())
-    assert not source.parent.exists()
-    controller.preview_again()
-    finish(controller)
-    assert len(previews()) == 1
-    QgsProject.instance().clear()
-    assert temporary() == set()
-
-
-def test_removing_the_preview_while_the_next_runs_adds_it_anew(window, controller, scene):
-    layer = add(scene["sar"], "sar")
-    show(window, (501000, 4999000), 10)
-    controller.preview_layer("sartooptical", layer)
-    finish(controller)
-    controller.preview_again()
-    QgsProject.instance().removeMapLayer(previews()[0].id())
-    finish(controller)
-    assert len(previews()) == 1
-    assert previews()[0].isValid()
-
-
 def test_the_preview_of_the_preview_is_that_of_its_source(window, controller, scene):
     layer = add(scene["sar"], "sar")
     show(window, (501000, 4999000), 10)
@@ -435,42 +193,6 @@ def test_the_choice_is_remembered_in_the_project(window, controller, scene, tmp_
     assert other.parameters == {"SAR": "another", "DEM": given["DEM"], "SEED": 7}
     project.removeMapLayer(given["DEM"])
     assert "DEM" not in remembered(project).parameters
-
-
-def test_a_saved_project_does_not_hold_the_preview_and_the_map_still_does(
-    window, controller, scene, tmp_path
-):
-    project = QgsProject.instance()
-    layer = QgsRasterLayer(scene["sar"], "sar")
-    project.addMapLayer(layer, False)
-    add(scene["dem"], "dem")
-    project.layerTreeRoot().addGroup("inner").addLayer(layer)
-    show(window, (501000, 4999000), 10)
-    controller.preview_layer("sartooptical", layer)
-    finish(controller)
-    project.layerTreeRoot().findLayer(previews()[0].id()).setItemVisibilityChecked(False)
-    before = project.layerTreeRoot().dump()
-    for name in ("project.qgs", "project.qgz"):
-        assert project.write(str(tmp_path / name))
-        assert not project.isDirty()
-        assert project.layerTreeRoot().dump() == before
-        assert pixels(previews()[0].source()).any()
-        assert not project.layerTreeRoot().findLayer(previews()[0].id()).itemVisibilityChecked()
-    assert "Preview: " not in (tmp_path / "project.qgs").read_text(encoding="utf-8")
-    opened = QgsProject()
-    assert opened.read(str(tmp_path / "project.qgs"))
-    assert [node.name() for node in opened.layerTreeRoot().findLayers()] == ["dem", "sar"]
-
-
-def test_a_project_that_cannot_be_saved_keeps_the_preview(window, controller, scene, tmp_path):
-    layer = add(scene["sar"], "sar")
-    show(window, (501000, 4999000), 10)
-    controller.preview_layer("sartooptical", layer)
-    finish(controller)
-    assert not QgsProject.instance().write(str(tmp_path / "no folder" / "project.qgs"))
-    QgsApplication.processEvents()
-    assert len(previews()) == 1
-    assert previews()[0].isValid()
 
 
 @pytest.mark.parametrize(
