@@ -16,7 +16,7 @@ from engine.journal import Head, Journal, Record, claimed, differences
 from engine.models.item import ModelItem
 from engine.raster.grid import Grid
 from engine.raster.parts import PartsWriter
-from engine.raster.writer import MosaicWriter, Start, Stored, check_output, publish
+from engine.raster.writer import MosaicWriter, Stored, check_output, publish
 from engine.scene import Chunk, Scene
 from engine.spec import HANDLING, Job
 
@@ -43,7 +43,7 @@ class Outputs:
         self._writers: list[MosaicWriter | PartsWriter] = []
         try:
             for path, encoder, start in zip(self._paths, scene.encoders, starts, strict=True):
-                self._writers.append(_writer(job, path, encoder, start))
+                self._writers.append(_writer_class(job)(path, encoder, start))
             if head:
                 self._restore(log)
             starts = tuple(writer.start for writer in self._writers)
@@ -250,9 +250,3 @@ def check_places(job: Job, item: ModelItem, grid: Grid) -> None:
 
 def _writer_class(job: Job) -> type[MosaicWriter | PartsWriter]:
     return PartsWriter if job.format == "vrt" else MosaicWriter
-
-
-def _writer(job: Job, path: Path, encoder: Any, start: Start | None) -> MosaicWriter | PartsWriter:
-    if job.format == "vrt":
-        return PartsWriter(path, encoder, start)
-    return MosaicWriter(path, encoder, job.format == "cog", start)

@@ -201,7 +201,8 @@ class Scene:
         layouts = [sample_layout(output, tags)]
         if job.uncertainty:
             layouts.append(spread_layout(output, tags))
-        return tuple(Encoder(self.grid, layout, job.creation_options) for layout in layouts)
+        cog = job.format == "cog"
+        return tuple(Encoder(self.grid, layout, job.creation_options, cog) for layout in layouts)
 
 
 def _side(job: Job, factor: int) -> int:

@@ -59,22 +59,30 @@ class Encoder:
         grid: CRS, affine and size of the whole file.
         layout: Bands and tags.
         creation_options: The user's GDAL creation options.
+        cog: The result is a Cloud Optimized GeoTIFF.
 
     Attributes:
-        left_over: Options that only a copy of the finished file can honour (other block sizes, lossy codecs).
+        left_over: The user's options, where only a copy of the finished file can honour them (a COG, other
+            block sizes, lossy codecs).
+        copy: Driver and options of that copy; None: the finished file is the result.
     """
 
-    def __init__(self, grid: Grid, layout: Layout, creation_options: Mapping[str, str]) -> None:
+    def __init__(
+        self, grid: Grid, layout: Layout, creation_options: Mapping[str, str], cog: bool = False
+    ) -> None:
         self.grid, self.layout = grid, layout
         given = {key.upper(): value for key, value in creation_options.items()}
         codec = given.get("COMPRESS", "DEFLATE").upper()
         blockwise = set(given) <= _BLOCKWISE_OPTIONS and codec in _BLOCKWISE_CODECS
-        self.left_over = {} if blockwise else given
-        self._options = _own_options(layout.dtype)
-        if blockwise:
-            if "COMPRESS" in given:
-                del self._options["PREDICTOR"], self._options["ZLEVEL"]
-            self._options |= given
+        own = _own_options(layout.dtype)
+        self.left_over: dict[str, str] = {}
+        self.copy: tuple[str, dict[str, Any]] | None = None
+        if blockwise and not cog:
+            self._options = _with(own, given)
+            return
+        self._options, self.left_over = own, given
+        driver, usual = ("COG", _COG_OPTIONS) if cog else ("GTiff", {**own, **_COPY_OPTIONS})
+        self.copy = driver, _with(usual, given)
 
     def encode(self, place: Box, values: NDArray[Any]) -> bytes:
         """A chunk as a GeoTIFF.
@@ -94,19 +102,19 @@ class Encoder:
                 dataset.write(values)
             return bytes(memory.getbuffer())
 
-    def check_options(self, driver: str) -> None:
+    def check_options(self) -> None:
         """Tries the options that wait for the finished file on a tiny one.
 
         Raises:
             OSError: GDAL does not know one of them.
         """
-        if not self.left_over:
+        if self.copy is None or not self.left_over:
             return
         tiny = Box(0, 0, min(16, self.grid.height), min(16, self.grid.width))
         with gdal_errors_raised(), MemoryFile() as source, MemoryFile() as copy:
             with self._create(source, self.grid.part(tiny), _own_options(self.layout.dtype)) as dataset:
                 self._describe(dataset, {})
-            rasterio.shutil.copy(source.name, copy.name, driver=driver, **self.left_over)
+            rasterio.shutil.copy(source.name, copy.name, driver=self.copy[0], **self.left_over)
 
     def empty(self) -> bytes:
         """The whole file without a block: all its tags, no pixel.
@@ -182,6 +190,25 @@ class _Collector(logging.Handler):
         text = " ".join(record.getMessage().split())
         if record.levelno >= logging.ERROR or "creation option" in text or "unexpected value" in text:
             self.problems.append(text)
+
+
+_COPY_OPTIONS = {"COPY_SRC_OVERVIEWS": "YES", "COPY_SRC_MDD": "YES"}  # our own domain of tags too
+_COG_OPTIONS = {
+    "COMPRESS": "DEFLATE",
+    "LEVEL": 3,
+    "PREDICTOR": "YES",
+    "BLOCKSIZE": BLOCK_PX,
+    "BIGTIFF": "IF_SAFER",
+    "OVERVIEWS": "AUTO",
+    "COPY_SRC_MDD": "YES",
+    "NUM_THREADS": "ALL_CPUS",
+}
+
+
+def _with(usual: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Our options under the user's; ours for a codec go when another one is asked for."""
+    ours = {"PREDICTOR", "ZLEVEL", "LEVEL"} if "COMPRESS" in given else set()
+    return {key: value for key, value in usual.items() if key not in ours} | dict(given)
 
 
 def _own_options(dtype: str) -> dict[str, Any]:

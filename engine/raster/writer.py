@@ -94,7 +94,6 @@ class MosaicWriter:
     Args:
         path: The result.
         encoder: Made the chunks; knows grid, bands and tags.
-        cog: Make it a Cloud Optimized GeoTIFF at the end.
         start: Of the ``.part`` that an earlier run has left, to go on with it (``restore``); None: a new one.
 
     Raises:
@@ -103,11 +102,11 @@ class MosaicWriter:
 
     suffixes = (".tif", ".tiff")
 
-    def __init__(self, path: Path, encoder: Encoder, cog: bool = False, start: Start | None = None) -> None:
-        self.path, self.part, self._encoder, self._cog = path, _part(path), encoder, cog
+    def __init__(self, path: Path, encoder: Encoder, start: Start | None = None) -> None:
+        self.path, self.part, self._encoder = path, _part(path), encoder
         self._file: FileIO | None = None
         with self._failing():
-            encoder.check_options("COG" if cog else "GTiff")
+            encoder.check_options()
             self.start = self._begin(encoder) if start is None else self._go_on(start)
         self._end = self.start.size
         self._offsets = np.zeros_like(self._directory.offsets)
@@ -201,10 +200,8 @@ class MosaicWriter:
                     with rasterio.open(self.part, "r+", NUM_THREADS="ALL_CPUS") as dataset:
                         dataset.build_overviews(factors, Resampling.average)
                 self._check_overviews(len(factors))
-                if self._cog:
-                    self._copy("COG", {**_COG_OPTIONS, **self._encoder.left_over})
-                elif self._encoder.left_over:
-                    self._copy("GTiff", {**_COPY_OPTIONS, **self._encoder.left_over})
+                if self._encoder.copy is not None:
+                    self._copy(*self._encoder.copy)
 
     def publish(self) -> None:
         """Gives the completed file its name, in place of what had it.
@@ -306,10 +303,6 @@ class MosaicWriter:
         self._sizes.reshape(-1, down, across)[inside] = chunk.sizes.reshape(-1, rows, cols)
 
     def _copy(self, driver: str, options: dict[str, object]) -> None:
-        if "COMPRESS" in self._encoder.left_over:
-            options = {k: v for k, v in options.items() if k not in ("PREDICTOR", "LEVEL", "ZLEVEL")} | (
-                self._encoder.left_over
-            )
         rasterio.shutil.copy(self.part, self._copied, driver=driver, **options)
         with rasterio.open(self._copied) as dataset:  # every block, as a full disk can lose them silently
             for _, window in dataset.block_windows(1):
@@ -341,19 +334,6 @@ class MosaicWriter:
             yield
         except (OSError, ValueError) as error:
             raise write_error(self.path, error) from None
-
-
-_COPY_OPTIONS = {"COPY_SRC_OVERVIEWS": "YES", "TILED": "YES", "BIGTIFF": "IF_SAFER", "COPY_SRC_MDD": "YES"}
-_COG_OPTIONS = {
-    "COMPRESS": "DEFLATE",
-    "LEVEL": 3,
-    "PREDICTOR": "YES",
-    "BLOCKSIZE": BLOCK_PX,
-    "BIGTIFF": "IF_SAFER",
-    "OVERVIEWS": "AUTO",
-    "COPY_SRC_MDD": "YES",  # our own domain of tags too
-    "NUM_THREADS": "ALL_CPUS",
-}
 
 
 def publish(writers: Sequence[MosaicWriter]) -> None:

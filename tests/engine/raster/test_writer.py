@@ -22,8 +22,8 @@ def picture():
     return rng.integers(1, 255, (3, GRID.height, GRID.width), dtype=np.uint8)
 
 
-def encoded(creation_options=None):
-    encoder = Encoder(GRID, LAYOUT, creation_options or {})
+def encoded(creation_options=None, cog=False):
+    encoder = Encoder(GRID, LAYOUT, creation_options or {}, cog)
     places = chunks(GRID.height, GRID.width, 512)
     return encoder, [
         (place, encoder.encode(place, picture()[(slice(None), *place.slices)])) for place in places
@@ -32,8 +32,8 @@ def encoded(creation_options=None):
 
 def write(path, cog=False, creation_options=None):
     with gdal_environment():
-        encoder, parts = encoded(creation_options)
-        writer = MosaicWriter(path, encoder, cog)
+        encoder, parts = encoded(creation_options, cog)
+        writer = MosaicWriter(path, encoder)
         for place, chunk in reversed(parts):
             writer.append(place, chunk)
         writer.complete()
@@ -57,6 +57,7 @@ def write(path, cog=False, creation_options=None):
         ({"NUM_THREADS": "2", "ZLEVEL": "9"}, False),
         ({"COMPRESS": "JPEG", "PHOTOMETRIC": "YCBCR"}, False),
         ({"COMPRESS": "JPEG"}, True),
+        ({"COMPRESS": "ZSTD"}, True),
     ],
     ids=str,
 )
@@ -67,6 +68,8 @@ def test_pixels_come_back(tmp_path, options, cog):
         if options.get("COMPRESS") != "JPEG":
             np.testing.assert_array_equal(dataset.read(), picture())
         assert dataset.overviews(1) == [2, 4]
+        codec = options.get("COMPRESS", "DEFLATE")
+        assert dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "NONE").endswith(codec)
         assert dataset.tags(ns="EO_TRANSLATE") == {"K": "v"}
         assert (dataset.crs, dataset.transform) == (GRID.crs, GRID.transform)
     assert os.listdir(tmp_path) == [path.name]
