@@ -248,16 +248,16 @@ def _summary(item: ModelItem | None) -> dict[str, Any]:
     return {
         "id": item.id,
         "title": item.title,
-        "inputs": [{"modality": e.modality, "required": e.required} for e in item.inputs],
-        "output": item.output.modality,
+        "inputs": [{"modality": name, "required": name in item.needs} for name in item.takes],
+        "outputs": list(item.gives),
         "weights_bytes": item.weights_path.stat().st_size,
         "sha256": item.sha256,
     }
 
 
 def _cells(item: ModelItem) -> tuple[str, str, str]:
-    inputs = " + ".join(e.modality if e.required else f"[{e.modality}]" for e in item.inputs)
-    return inputs, item.output.modality, f"{item.weights_path.stat().st_size / 1e6:.1f} MB"
+    inputs = " + ".join(name if name in item.needs else f"[{name}]" for name in item.takes)
+    return inputs, ", ".join(item.gives), f"{item.weights_path.stat().st_size / 1e6:.1f} MB"
 
 
 def _details(item: ModelItem) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from engine.models.document import FeedForwardProperties, JointProperties
 from engine.models.item import ITEM_NAME, ModelItem, parse
-from engine.models.schema import VERSION, Constant, Input, Linear, Properties
+from engine.models.joint_schema import Group
+from engine.models.schema import VERSION, Constant, Input, Linear
 from engine.models.weights import sha256_file
 
 _MEDIA_TYPES = {
@@ -27,7 +29,7 @@ def write_item(
     weights: str,
     properties: Mapping[str, Any],
     task: str = "generative",
-    extra_files: Iterable[str] = (),
+    extra_files: Iterable[str] | Mapping[str, str] = (),
     created: datetime | None = None,
     bbox: tuple[float, float, float, float] = _WORLD,
 ) -> ModelItem:
@@ -40,7 +42,7 @@ def write_item(
         properties: ``title``, ``description``, ``license``, ``mlm:architecture``, ``mlm:total_parameters``
             and the ``eo_translate:*`` fields; what MLM can say is derived from them.
         task: An MLM task: ``generative``, ``regression``, ``super-resolution`` ...
-        extra_files: More files of the package, for instance external weights.
+        extra_files: More files of the package: external weights, or asset key -> file (autoencoders).
         created: Time stamp of the item, now by default.
         bbox: West, south, east, north (degrees) where the model may be used.
 
@@ -65,7 +67,7 @@ def write_item(
         "links": [],
     }
     parsed = parse(_dump(document), str(folder / ITEM_NAME))
-    document["assets"]["model"]["bands"] = _bands(parsed.properties.inputs)
+    document["assets"]["model"]["bands"] = _bands(parsed.properties)
     _add_mlm(document, parsed.properties, name, task, folder / weights)
     part = folder / f"{ITEM_NAME}.part"
     part.write_bytes(_dump(document))
@@ -73,7 +75,9 @@ def write_item(
     return ModelItem.load(folder)
 
 
-def mlm_properties(properties: Properties, name: str, task: str, weights: Path) -> dict[str, Any]:
+def mlm_properties(
+    properties: FeedForwardProperties | JointProperties, name: str, task: str, weights: Path
+) -> dict[str, Any]:
     """The ``mlm:*`` fields that follow from the ``eo_translate:*`` ones, checked by stac-model."""
     from stac_model.schema import MLModelProperties
 
@@ -86,13 +90,19 @@ def mlm_properties(properties: Properties, name: str, task: str, weights: Path) 
         total_parameters=properties.total_parameters,
         accelerator=None,
         accelerator_constrained=False,
-        input=[_mlm_input(entry, properties) for entry in properties.inputs],
-        output=[_mlm_output(properties, task)],
+        input=_mlm_inputs(properties),
+        output=_mlm_outputs(properties, task),
     )
     return json.loads(model.model_dump_json(by_alias=True))
 
 
-def _add_mlm(document: dict[str, Any], properties: Properties, name: str, task: str, weights: Path) -> None:
+def _add_mlm(
+    document: dict[str, Any],
+    properties: FeedForwardProperties | JointProperties,
+    name: str,
+    task: str,
+    weights: Path,
+) -> None:
     from stac_model.schema import SCHEMA_URI
 
     document["stac_extensions"].append(SCHEMA_URI)
@@ -101,10 +111,14 @@ def _add_mlm(document: dict[str, Any], properties: Properties, name: str, task: 
     document["assets"]["model"]["mlm:artifact_type"] = artifact
 
 
-def _assets(folder: Path, weights: str, extra_files: Iterable[str]) -> dict[str, Any]:
+def _assets(folder: Path, weights: str, extra_files: Iterable[str] | Mapping[str, str]) -> dict[str, Any]:
     assets = {"model": {"title": "Weights", **_asset(folder, weights, ["mlm:model", "mlm:weights"])}}
-    for number, name in enumerate(extra_files):
-        assets[f"data-{number}"] = {"title": "External weights", **_asset(folder, name, ["mlm:weights"])}
+    if isinstance(extra_files, Mapping):
+        named = {key: (f"Weights of {key}", name) for key, name in extra_files.items()}
+    else:
+        named = {f"data-{i}": ("External weights", name) for i, name in enumerate(extra_files)}
+    for key, (title, name) in named.items():
+        assets[key] = {"title": title, **_asset(folder, name, ["mlm:weights"])}
     return assets
 
 
@@ -129,24 +143,34 @@ def _polygon(west: float, south: float, east: float, north: float) -> dict[str, 
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-def _bands(inputs: Iterable[Input]) -> list[dict[str, Any]]:
-    """STAC bands of all continuous inputs; ``mlm:input`` refers to them by name."""
-    bands = []
-    for entry in inputs:
-        for band in getattr(entry, "bands", ()):
-            bands.append({"name": band.name, "description": f"{entry.modality}, {entry.units}"})
+def _bands(properties: FeedForwardProperties | JointProperties) -> list[dict[str, Any]]:
+    """STAC bands of all continuous inputs, each name once; ``mlm:input`` refers to them by name."""
+    bands: dict[str, dict[str, Any]] = {}
+    if isinstance(properties, JointProperties):
+        described = [(group.modality, group.bands) for group in properties.groups]
+    else:
+        described = [(f"{e.modality}, {e.units}", e.bands) for e in properties.inputs if hasattr(e, "bands")]
+    for description, entries in described:
+        for band in entries:
+            found = bands.setdefault(band.name, {"name": band.name, "description": description})
             if band.common_name:
-                bands[-1]["eo:common_name"] = band.common_name
+                found["eo:common_name"] = band.common_name
             if band.wavelength_um:
-                bands[-1]["eo:center_wavelength"] = band.wavelength_um
-    return bands
+                found["eo:center_wavelength"] = band.wavelength_um
+    return list(bands.values())
 
 
-def _size(properties: Properties) -> int:
+def _size(properties: FeedForwardProperties) -> int:
     return properties.tiling.window_px if properties.tiling.fixed_window else -1
 
 
-def _mlm_input(entry: Input, properties: Properties) -> dict[str, Any]:
+def _mlm_inputs(properties: FeedForwardProperties | JointProperties) -> list[dict[str, Any]]:
+    if isinstance(properties, JointProperties):
+        return [{**_mlm_latent(group), "input": _latent_shape(group)} for group in properties.groups]
+    return [_mlm_input(entry, properties) for entry in properties.inputs]
+
+
+def _mlm_input(entry: Input, properties: FeedForwardProperties) -> dict[str, Any]:
     size = _size(properties)
     described: dict[str, Any] = {
         "name": entry.modality,
@@ -159,16 +183,41 @@ def _mlm_input(entry: Input, properties: Properties) -> dict[str, Any]:
     return described
 
 
-def _mlm_output(properties: Properties, task: str) -> dict[str, Any]:
+def _mlm_outputs(properties: FeedForwardProperties | JointProperties, task: str) -> list[dict[str, Any]]:
+    if isinstance(properties, JointProperties):
+        return [
+            {
+                **_mlm_latent(group),
+                "tasks": {task},
+                "result": _latent_shape(group),
+                "post_processing_function": None,
+            }
+            for group in properties.groups
+        ]
     output = properties.output
     size = _size(properties)
     size = size * output.scale_factor if size > 0 else -1
+    return [
+        {
+            "name": output.modality,
+            "tasks": {task},
+            "bands": [band.name for band in output.bands],
+            "result": {**_shape(output.layout, len(output.bands), size), "data_type": "float32"},
+            "post_processing_function": None,
+        }
+    ]
+
+
+def _mlm_latent(group: Group) -> dict[str, Any]:
+    return {"name": group.name, "bands": [band.name for band in group.bands]}
+
+
+def _latent_shape(group: Group) -> dict[str, Any]:
+    latent = group.latent
     return {
-        "name": output.modality,
-        "tasks": {task},
-        "bands": [band.name for band in output.bands],
-        "result": {**_shape(output.layout, len(output.bands), size), "data_type": "float32"},
-        "post_processing_function": None,
+        "shape": [-1, latent.channels, latent.height, latent.width],
+        "dim_order": ["batch", "channel", "height", "width"],
+        "data_type": "float32",
     }
 
 

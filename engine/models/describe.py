@@ -15,9 +15,8 @@ def describe(item: ModelItem) -> list[tuple[str, str]]:
         ("name", item.id),
         ("title", item.title),
         ("description", item.description),
-        *((f"takes {entry.modality}", _input(entry)) for entry in item.inputs),
-        (f"gives {item.output.modality}", _output(item)),
-        ("noise", f"{len(item.noise.cells_px)} planes" if item.noise else "none: one input gives one result"),
+        *_modalities(item),
+        ("noise", _noise(item)),
         ("resolution", _resolution(item)),
         ("windows", _windows(item)),
         ("precision", _precision(item)),
@@ -36,9 +35,33 @@ def describe(item: ModelItem) -> list[tuple[str, str]]:
 
 def summary(item: ModelItem) -> list[tuple[str, str]]:
     """The rows of ``describe`` that decide whether a result can be right; to look over after an import."""
-    wanted = {"resolution", "windows", *(f"takes {entry.modality}" for entry in item.inputs)}
-    wanted.add(f"gives {item.output.modality}")
+    wanted = {"resolution", "windows", *(topic for topic, _ in _modalities(item))}
     return [(topic, text) for topic, text in describe(item) if topic in wanted]
+
+
+def _modalities(item: ModelItem) -> list[tuple[str, str]]:
+    if item.is_joint:
+        names = dict.fromkeys(group.modality for group in item.groups)
+        return [(f"takes or gives {name}", _groups(item, name)) for name in names]
+    taken = [(f"takes {entry.modality}", _input(entry)) for entry in item.inputs]
+    return [*taken, (f"gives {item.output.modality}", _output(item))]
+
+
+def _groups(item: ModelItem, modality: str) -> str:
+    texts = []
+    for group in item.groups_of(modality):
+        if group.is_vector:
+            texts.append("one value a window")
+            continue
+        gsd = f" at {item.gsd_m * group.pixel:g} m" if item.gsd_m else ""
+        texts.append(f"bands {', '.join(band.name for band in group.bands)}{gsd} ({group.encoding.kind})")
+    return "; ".join(texts)
+
+
+def _noise(item: ModelItem) -> str:
+    if item.is_joint:
+        return "drawn for every sample; samples of one input differ"
+    return f"{len(item.noise.cells_px)} planes" if item.noise else "none: one input gives one result"
 
 
 def _input(entry: Input) -> str:

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import ModelError
+from engine.models.document import Asset, Document
+from engine.models.joint_schema import Group, Sampler
 from engine.models.schema import (
     PICKLE_SUFFIXES,
     VERSION,
     WEIGHT_SUFFIXES,
-    Asset,
-    Document,
     Input,
     Noise,
     OneHotInput,
@@ -37,7 +37,9 @@ class ModelItem(BaseModel):
     Attributes:
         id: The package's name.
         network: Torch network that takes ``.safetensors`` weights; None for ``.onnx``.
-        inputs: In order of preference for the reference grid.
+        inputs: In order of preference for the reference grid; none in the family ``joint-diffusion``.
+        output: What a feed-forward model gives; None in the family ``joint-diffusion``.
+        groups, sampler: What a joint diffusion model takes and gives, and how it is run.
         precisions: What the network may be run in, float32 first.
         folder: The package's folder, resolved.
         weights_path, sha256: Weights and their declared SHA-256 (``engine.models.weights`` compares).
@@ -54,9 +56,11 @@ class ModelItem(BaseModel):
     total_parameters: int | None
     family: str
     network: str | None
-    inputs: tuple[Input, ...]
-    noise: Noise | None
-    output: Output
+    inputs: tuple[Input, ...] = ()
+    noise: Noise | None = None
+    output: Output | None = None
+    groups: tuple[Group, ...] = ()
+    sampler: Sampler | None = None
     tiling: Tiling
     precisions: tuple[Precision, ...]
     gsd_m: float | None
@@ -65,11 +69,12 @@ class ModelItem(BaseModel):
     citation: str
     training: dict[str, Any]
     metrics: dict[str, Any]
-    sample_statistics: dict[str, dict[str, dict[str, float]]]
+    sample_statistics: dict[str, dict[str, dict[str, float]]] = {}
     folder: Path
     weights_path: Path
     sha256: str
     files: dict[Path, Asset]
+    assets: dict[str, Asset] = {}
 
     @classmethod
     def load(cls, folder: str | Path) -> ModelItem:
@@ -92,11 +97,8 @@ class ModelItem(BaseModel):
         document = parse(_read_bounded(path), str(path))
         files = {_asset_path(root, key, asset, str(path)): asset for key, asset in document.assets.items()}
         weights = document.assets["model"]
-        fields = {
-            name: getattr(document.properties, name)
-            for name in cls.model_fields
-            if name in type(document.properties).model_fields
-        }
+        properties = document.properties
+        fields = {name: getattr(properties, name) for name in cls.model_fields if hasattr(properties, name)}
         return cls.model_construct(
             **fields,
             id=document.id,
@@ -104,7 +106,46 @@ class ModelItem(BaseModel):
             weights_path=root / weights.href,
             sha256=weights.sha256,
             files=files,
+            assets=document.assets,
         )
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether any of its modalities can be given or generated."""
+        return bool(self.groups)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Modalities that can be given."""
+        return self._modalities or tuple(entry.modality for entry in self.inputs)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modalities that must be given."""
+        return tuple(entry.modality for entry in self.inputs if entry.required)
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Modalities that it can make."""
+        return self._modalities or (self.output.modality,)
+
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(group.modality for group in self.groups))
+
+    def groups_of(self, modality: str) -> tuple[Group, ...]:
+        """The groups of a modality, in the network's order.
+
+        Raises:
+            ModelError: The model has none.
+        """
+        if found := tuple(group for group in self.groups if group.modality == modality):
+            return found
+        raise ModelError(f"The model {self.id} knows no {modality}; it knows {', '.join(self._modalities)}.")
+
+    def asset(self, key: str) -> Path:
+        """The file of an asset."""
+        return self.folder / self.assets[key].href
 
     def input(self, modality: str) -> Input:
         """The input of this modality.

@@ -19,8 +19,9 @@ from typing import IO, Literal
 import platformdirs
 
 from engine.errors import ModelError, OutputError
+from engine.models.document import Document
 from engine.models.item import ITEM_NAME, MAX_ITEM_BYTES, ModelItem, clipped, parse
-from engine.models.schema import NAME_PATTERN, Document
+from engine.models.schema import NAME_PATTERN
 
 BUNDLED_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models"
 _MAX_ZIP_ENTRIES = 10_000

@@ -105,6 +105,13 @@ def _check_mlm(document: dict[str, Any], item: ModelItem) -> None:
             f"In {where}, properties.{clipped(field)} is no valid MLM field: {clipped(first['msg'], 300)}."
         ) from None
     described = {entry.name: entry.input.shape for entry in mlm.input}
+    for group in item.groups:
+        expected = [-1, group.latent.channels, group.latent.height, group.latent.width]
+        if list(described.get(group.name) or ()) != expected:
+            raise ModelError(
+                f"In {where}, properties.mlm:input says {described.get(group.name)} for {group.name} and "
+                f"eo_translate:groups says {expected}; both must describe the same latent."
+            )
     for entry in item.inputs:
         channel = 3 if entry.layout == "NHWC" else 1
         shape = described.get(entry.modality)
@@ -164,6 +171,11 @@ def _compare(
 
 
 def _check_network(item: ModelItem) -> None:
+    if item.is_joint:
+        from engine.translators.joint_networks import load_networks
+
+        load_networks(item)
+        return
     from engine.translators.torch_networks import load_network
 
     load_network(item)

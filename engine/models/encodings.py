@@ -1,0 +1,115 @@
+"""How a group of bands looks to a joint diffusion model: which raw bands it reads and what it gives back.
+
+Only the fields of a package; ``engine.modalities`` computes. The model's range is about [-1, 1] everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.models.schema import Interval, Positive, Strict, Text
+
+
+class Sentinel2Thumbnail(Strict):
+    """8-bit true colour of COP-GEN-Beta: rgb = clip(1.3 (DN / 10000)^0.6), display values."""
+
+    kind: Literal["sentinel2-thumbnail"]
+
+
+class Sentinel1Thumbnail(Strict):
+    """8-bit false colour of COP-GEN-Beta: VV, VV + VH, VH in dB, stretched over the scene; display values."""
+
+    kind: Literal["sentinel1-thumbnail"]
+
+
+class HillshadeThumbnail(Strict):
+    """8-bit hillshade of COP-GEN-Beta, grey in three channels, display values."""
+
+    kind: Literal["hillshade-thumbnail"]
+
+
+class Reflectance(Strict):
+    """Sentinel-2 numbers: x = 2 DN / 10000 - 1."""
+
+    kind: Literal["reflectance"]
+
+
+class Backscatter(Strict):
+    """Radar in dB: x = 2 (d - low) / (high - low) - 1; power that is not positive counts as ``floor``."""
+
+    kind: Literal["backscatter"]
+    db: Interval
+    floor: Positive
+
+
+class Height(Strict):
+    """Metres: x = 2 (log(1 + h) - low) / (high - low) - 1; heights not above 0 count as ``floor``."""
+
+    kind: Literal["height"]
+    log: Interval
+    floor: Positive
+
+
+class CodedClass(Strict):
+    """A class of a map; its place in the list is its channel."""
+
+    value: Annotated[int, Field(ge=0, le=65535)]
+    name: Text
+    color: tuple[int, int, int]
+
+
+class Classes(Strict):
+    """A class map as one-hot planes of -1 and 1."""
+
+    kind: Literal["classes"]
+    classes: Annotated[tuple[CodedClass, ...], Field(min_length=2, max_length=254)]
+
+
+class Linear(Strict):
+    """x = value * scale + offset, in the units of the group."""
+
+    kind: Literal["linear"]
+    scale: float
+    offset: float
+    units: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Standardised(Strict):
+    """x = (value - scene mean) / scene standard deviation / deviations, clipped to [-1, 1].
+
+    Gives relative values back: 0 to 1 over the clipped range.
+    """
+
+    kind: Literal["standardised"]
+    deviations: Positive
+    units: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Position(Strict):
+    """Latitude and longitude of a window's centre as a unit vector."""
+
+    kind: Literal["position"]
+
+
+class Date(Strict):
+    """Day of the year as sine and cosine, and the year."""
+
+    kind: Literal["date"]
+
+
+Encoding = Annotated[
+    Sentinel2Thumbnail
+    | Sentinel1Thumbnail
+    | HillshadeThumbnail
+    | Reflectance
+    | Backscatter
+    | Height
+    | Classes
+    | Linear
+    | Standardised
+    | Position
+    | Date,
+    Field(discriminator="kind"),
+]
