@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import pickle  # nosec B403 - for the class of its error only; files are read by torch with weights_only
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine.errors import MissingPackageError, ModelError
+from engine.errors import ModelError
 from engine.models.build import write_item
 from engine.models.item import ModelItem
 from engine.models.legends import class_colors
 from engine.models.store import find, new_package
+from engine.models.tensor_files import read_tensors
 from engine.models.verify import verify
 from engine.models.weights import sha256_file
 
-if TYPE_CHECKING:
-    import torch
-
-MAX_CHECKPOINT_BYTES = 64 * 2**30
 _WEIGHTS_NAME = "model.safetensors"
 _ARAS400K_OUTPUT = {
     "modality": "optical",
@@ -64,81 +59,6 @@ def import_checkpoint(family: str, weights: Path, name: str, replace: bool = Fal
     if family not in FAMILIES:
         raise ModelError(f"There is no model family {family!r} to import; known are {', '.join(FAMILIES)}.")
     return FAMILIES[family](weights, name, replace)
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Named tensors of a ``.pth`` or ``.safetensors`` file; nothing in the file is executed.
-
-    Raises:
-        ModelError: No such file; cut off or damaged; holds anything else than named tensors.
-        MissingPackageError: torch or safetensors is not installed.
-    """
-    if not path.is_file():
-        raise ModelError(f"There is no weights file at {path}.")
-    if not 0 < path.stat().st_size <= MAX_CHECKPOINT_BYTES:
-        raise ModelError(
-            f"The weights file {path} has {path.stat().st_size} bytes, which no checkpoint has; "
-            "download it again."
-        )
-    try:
-        import safetensors  # noqa: F401
-        import torch
-    except ImportError:
-        raise MissingPackageError(
-            "Importing a checkpoint needs torch and safetensors, which are not installed; "
-            "run: pip install 'eo-translate[diffusion]'."
-        ) from None
-    loaded = _read(path)
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise ModelError(
-            f"The weights file {path} holds {type(loaded).__name__} where named tensors were expected."
-        )
-    stray = next((key for key, value in loaded.items() if not isinstance(value, torch.Tensor)), None)
-    if stray is not None:
-        kind = type(loaded[stray]).__name__
-        raise ModelError(
-            f"The weights file {path} holds {kind} under {stray!r} where a tensor was expected; give "
-            "the generator's state dict alone."
-        )
-    return {str(key): value for key, value in loaded.items()}
-
-
-def _read(path: Path) -> Any:
-    """What a weights file holds.
-
-    Raises:
-        ModelError: Cut off, damaged, or refused because opening it could run code.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ModelError(
-            f"The weights file {path} holds more than tensors and was refused unread, since opening it "
-            "could run code; ask its author for a plain state dict or .safetensors."
-        ) from None
-    except (
-        SafetensorError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = (
-            str(error).split(".")[0][:200]
-            if isinstance(error, (RuntimeError, OSError))
-            else "no known format"
-        )
-        raise ModelError(
-            f"The weights file {path} is cut off or damaged ({reason}); download it again."
-        ) from None
 
 
 def _import_aras400k(weights: Path, name: str, replace: bool) -> ModelItem:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CancelledError, DeviceError, MissingPackageError, ModelError
+from engine.errors import CancelledError, DeviceError
 from engine.models.item import ModelItem
+from engine.models.tensor_files import read_package_tensors
 from engine.translators.batching import (
     check_precision,
     is_out_of_memory,
@@ -189,20 +190,7 @@ def load_network(item: ModelItem) -> torch.nn.Module:
         MissingPackageError: torch or safetensors is not installed.
         ModelError: The file is damaged, or a tensor is missing, unexpected or misshapen.
     """
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise MissingPackageError(
-            f"The model {item.id} needs torch and safetensors, which are not installed; "
-            "run: pip install 'eo-translate[diffusion]'."
-        ) from None
-    try:
-        tensors = load_file(item.weights_path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"The weights {item.weights_path} cannot be read ({error}); install the model again."
-        ) from None
+    tensors = read_package_tensors(item.weights_path, item.id)
     return _BUILDERS[item.network](tensors, str(item.weights_path))
 
 

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
 
 from engine.errors import ModelError  # noqa: E402
-from engine.models.checkpoint_import import read_tensors  # noqa: E402
+from engine.models.tensor_files import read_tensors  # noqa: E402
 from engine.networks.cop_gen import CopGen, LatentGroup  # noqa: E402
 from engine.networks.cop_gen_published import (  # noqa: E402
     COP_GEN,
