@@ -25,9 +25,15 @@ class Sentinel1Thumbnail(Strict):
 
 
 class HillshadeThumbnail(Strict):
-    """8-bit hillshade of COP-GEN-Beta, grey in three channels, display values."""
+    """8-bit hillshade of COP-GEN-Beta, grey in three channels, display values.
+
+    Attributes:
+        spacing_px: Distance of the heights whose difference is the slope (px). A 30 m DEM on a 10 m grid: 3,
+            which gives the slopes of its own grid.
+    """
 
     kind: Literal["hillshade-thumbnail"]
+    spacing_px: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class Reflectance(Strict):
