@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rasterio
@@ -171,9 +170,9 @@ def chunk_on_worker(document: str, index: int) -> Chunk:
         scene, translator = _opened(document)
         chunk = run_chunk(scene, index, translator, _unheard)
     if scene.job.format == "vrt":
-        paths = [path for path in (scene.job.output, scene.job.uncertainty) if path]
         place = scene.place(index)
-        stored = [store_part(Path(path), place, file) for path, file in zip(paths, chunk.files, strict=True)]
+        both = zip(scene.files, chunk.files, strict=True)
+        stored = [store_part(file.path, place, content) for file, content in both]
         chunk = replace(chunk, files=tuple(stored))
     return replace(chunk, worker=f"{socket.gethostname()}:{os.getpid()}")
 
@@ -212,10 +211,16 @@ def _for_workers(job: Job, item: ModelItem, inputs: Inputs) -> str:
             update["units"] = inputs.units[modality]
         given[modality] = spec.model_copy(update=update)
     outputs = {"output": job.output, "uncertainty": job.uncertainty}
-    places = {name: os.path.abspath(path) for name, path in outputs.items() if path}
+    places = {name: _absolute(path) for name, path in outputs.items() if path}
     model = os.path.abspath(job.model) if os.path.isdir(job.model) else job.model
     fixed = {"inputs": given, "model": model, "model_sha256": item.sha256, **places}
     return job.model_copy(update=fixed).model_dump_json()
+
+
+def _absolute(paths: str | dict[str, str]) -> str | dict[str, str]:
+    if isinstance(paths, str):
+        return os.path.abspath(paths)
+    return {modality: os.path.abspath(path) for modality, path in paths.items()}
 
 
 def _workers(client: Client) -> tuple[int, dict[str, float]]:

@@ -24,6 +24,7 @@ from engine.inputs import Inputs, Log, open_inputs
 from engine.models import store, weights
 from engine.models.item import ModelItem
 from engine.raster.source import gdal_environment
+from engine.result_files import ResultFile
 from engine.runner import LocalRunner, Runner
 from engine.scene import Scene
 from engine.spec import Job
@@ -37,7 +38,8 @@ class RunResult:
     """What a run made.
 
     Attributes:
-        output, uncertainty: Files that were written.
+        output, uncertainty: The first files that were written.
+        files: All files.
         model, model_sha256: Model id and the hash of its weights.
         device: What the network ran on.
         width, height, crs, transform: The output grid; ``transform`` is a, b, c, d, e, f of the affine.
@@ -50,6 +52,7 @@ class RunResult:
 
     output: str
     uncertainty: str | None
+    files: tuple[ResultFile, ...]
     model: str
     model_sha256: str
     device: str
@@ -103,8 +106,9 @@ def run(
             _translate(scene, runner, mosaic, on_progress or _silent, check)
             mosaic.finish(check)
     return RunResult(
-        output=job.output,
-        uncertainty=job.uncertainty,
+        output=str(scene.files[0].path),
+        uncertainty=next((str(file.path) for file in scene.files if file.kind == "spread"), None),
+        files=scene.files,
         model=item.id,
         model_sha256=item.sha256,
         device=runner.device,
@@ -170,7 +174,7 @@ def _load_model(job: Job, notes: Notes) -> ModelItem:
         raise InputError(
             "The uncertainty needs at least 2 samples to compare, and 1 was asked for; set more samples."
         )
-    if job.samples > 1 and not job.uncertainty:
+    if job.samples > 1 and not (job.uncertainty or job.all_samples):
         notes(
             "warning",
             f"{job.samples} samples were asked for without an uncertainty file: only the first is written.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,12 @@ from engine.models.item import ModelItem
 from engine.raster.grid import Grid
 from engine.raster.parts import PartsWriter
 from engine.raster.writer import MosaicWriter, Stored, check_output, publish
+from engine.result_files import result_files
+from engine.results import file_layout
 from engine.scene import Chunk, Scene
 from engine.spec import HANDLING, Job
 
-_PLACES = frozenset(["output", "uncertainty", "device"])
+_PLACES = frozenset(["output", "uncertainty", "generate", "all_samples", "device"])  # said by ``results``
 
 
 class Outputs:
@@ -33,7 +34,7 @@ class Outputs:
 
     def __init__(self, job: Job, scene: Scene, log: Log) -> None:
         self._job, self._scene = job, scene
-        self._paths = [Path(path) for path in (job.output, job.uncertainty) if path]
+        self._paths = [file.path for file in scene.files]
         self._journal = Journal.of(self._paths[0])
         self._identity = identity(job, scene)
         self._records: list[Record] = []
@@ -183,9 +184,8 @@ def opened(job: Job, scene: Scene, log: Log) -> Iterator[Outputs]:
         OutputError: They cannot be written, another run holds them, or an interrupted run is there.
     """
     with ExitStack() as claims:
-        for path in (job.output, job.uncertainty):
-            if path:
-                claims.enter_context(claimed(Path(path)))
+        for file in scene.files:
+            claims.enter_context(claimed(file.path))
         outputs = Outputs(job, scene, log)
         try:
             yield outputs
@@ -206,11 +206,12 @@ def identity(job: Job, scene: Scene) -> dict[str, Any]:
     del used["python"]
     return {
         **described,
-        "uncertainty": job.uncertainty is not None,
+        "results": [[file.modality, file.kind, file.sample] for file in scene.files],
         "device": scene.device,
         "model_sha256": scene.item.sha256,
         "package": scene.item.model_dump(
-            mode="json", include={"network", "inputs", "noise", "output", "tiling"}
+            mode="json",
+            include={"network", "inputs", "noise", "output", "tiling", "groups", "sampler", "assets"},
         ),
         "chunk_px": scene.side,
         "grid": {
@@ -235,17 +236,11 @@ def check_places(job: Job, item: ModelItem, grid: Grid) -> None:
     Raises:
         InputError, OutputError: One of them cannot be written, or there is too little room.
     """
-    bands = len(item.output.bands)
-    wanted = [(Path(job.output), bands * np.dtype(item.output.dtype).itemsize)]
-    if job.uncertainty:
-        wanted.append((Path(job.uncertainty), 2 * bands * np.dtype(np.float32).itemsize))
-    if len({path.absolute() for path, _ in wanted}) < len(wanted):
-        raise InputError(
-            "The output and the uncertainty are the same file; give the uncertainty another name."
-        )
     given = [path for spec in job.inputs.values() for path in spec.paths]
-    for path, pixel_bytes in wanted:
-        check_output(path, given, grid.width * grid.height * pixel_bytes, _writer_class(job).suffixes)
+    for file in result_files(job, item):
+        layout = file_layout(file, item, {})
+        needed = grid.width * grid.height * len(layout.names) * np.dtype(layout.dtype).itemsize
+        check_output(file.path, given, needed, _writer_class(job).suffixes)
 
 
 def _writer_class(job: Job) -> type[MosaicWriter | PartsWriter]:

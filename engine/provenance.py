@@ -12,17 +12,24 @@ from engine.models.item import ModelItem
 from engine.raster.encode import TAG_DOMAIN
 from engine.raster.source import gdal_environment, open_raster
 from engine.raster.statistics import Statistics
+from engine.result_files import ResultFile, given_modalities
 from engine.spec import HANDLING, Job
 
 
 def provenance_tags(
-    job: Job, item: ModelItem, inputs: Inputs, device: str, chunk_px: int
+    job: Job, item: ModelItem, inputs: Inputs, device: str, chunk_px: int, file: ResultFile
 ) -> dict[str, dict[str, str]]:
     """Tags by domain; the default domain says what any GIS shows, ours everything that a rerun needs."""
-    given = ", ".join(job.inputs)
-    noise = {"seed": job.seed, "samples": job.samples} if item.noise else {"samples": job.samples}
+    given = ", ".join(given_modalities(job)) or "nothing"
+    noise = {"samples": job.samples}
+    if item.noise or item.is_joint:
+        noise = {"seed": job.seed, **noise}
+    if file.sample > 1:
+        noise["sample"] = file.sample
     details = {
         "SYNTHETIC": "yes",
+        "MODALITY": file.modality,
+        "SAMPLE": str(file.sample) if file.kind == "sample" else "",
         "MODEL": item.id,
         "MODEL_TITLE": item.title,
         "MODEL_SHA256": item.sha256,
@@ -37,7 +44,7 @@ def provenance_tags(
                 **item.tiling.model_dump(),
                 "world_origin_px": inputs.layer.part(inputs.box).origin,
                 "chunk_px": chunk_px,  # of the output, as the scale factor says
-                "scale_factor": item.output.scale_factor,
+                "scale_factor": item.output.scale_factor if item.output else 1,
             }
         ),
         "VERSIONS": json.dumps(versions()),
@@ -50,7 +57,7 @@ def provenance_tags(
             "SYNTHETIC": "yes",
             "TIFFTAG_SOFTWARE": f"EO Translate {engine.__version__}",
             "TIFFTAG_IMAGEDESCRIPTION": (
-                f"Synthetic {item.output.modality} image, made from {given} by the model {item.id}; not "
+                f"Synthetic {file.modality} image, made from {given} by the model {item.id}; not "
                 "an observation. " + ", ".join(f"{key} {value}" for key, value in noise.items())
             ),
         },

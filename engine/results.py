@@ -9,10 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.models.item import ModelItem
 from engine.models.schema import Output
 from engine.raster.encode import TAG_DOMAIN, Layout
+from engine.result_files import ResultFile
 
 _DEFAULT_NODATA = {"uint8": 0.0, "uint16": 0.0, "int16": -32768.0, "float32": float("nan")}
+
+
+def file_layout(file: ResultFile, item: ModelItem, tags: Mapping[str, Mapping[str, str]]) -> Layout:
+    """What a file of a job holds."""
+    output = modality_output(item, file.modality)
+    return sample_layout(output, tags) if file.kind == "sample" else spread_layout(output, tags)
+
+
+def modality_output(item: ModelItem, modality: str) -> Output:
+    """How a modality is stored; its groups' bands one after the other."""
+    return item.output
 
 
 def sample_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:

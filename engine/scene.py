@@ -17,7 +17,8 @@ from engine.provenance import provenance_tags
 from engine.raster.encode import BLOCK_PX, Encoder
 from engine.raster.grid import Grid
 from engine.raster.writer import Stored
-from engine.results import Spread, sample_layout, spread_layout, stored
+from engine.result_files import result_files
+from engine.results import Spread, file_layout, stored
 from engine.spec import Job
 from engine.tiling.lattice import Box, chunks
 from engine.tiling.noise import gaussian
@@ -80,7 +81,8 @@ class Scene:
         grid: The output grid.
         chunks: Boxes of the layer, row-major.
         columns: Chunks in a row.
-        encoders: One for each file of the job.
+        files: What the job writes.
+        encoders: One for each of them.
     """
 
     def __init__(self, job: Job, item: ModelItem, inputs: Inputs, device: str) -> None:
@@ -94,8 +96,9 @@ class Scene:
         ]
         self.columns = -(-inputs.box.width // self.side)
         self.grid: Grid = inputs.layer.part(inputs.box).scaled(self._factor)
+        self.files = result_files(job, item)
         self.encoders = self._encoders()
-        self._samples = job.samples if job.uncertainty else 1
+        self._samples = job.samples if job.uncertainty or job.all_samples else 1
         self._bands = len(item.output.bands)
         self._here = threading.local()
 
@@ -142,18 +145,19 @@ class Scene:
             yield Chunk(index, self._files(index, group, kept), self.device)
 
     def _files(self, index: int, steps: Iterator[Step], kept: Kept[NDArray[np.float32]]) -> tuple[bytes, ...]:
-        first, spread = None, Spread()
+        place, spread = self.place(index), Spread()
+        images = iter(self.encoders[:-1] if self.job.uncertainty else self.encoders)
+        files = []
         for _, group in groupby(steps, key=lambda step: step.sample):
             values = self._values(index, group, kept)
             if values is None:
                 return (b"",) * len(self.encoders)
-            first = values if first is None else first
             if self.job.uncertainty:
                 spread.feed(values)
-        place = self.place(index)
-        image, *others = self.encoders
-        files = [image.encode(place, stored(first, self.item.output, image.layout.nodata))]
-        files += [encoder.encode(place, spread.data) for encoder in others]
+            if image := next(images, None):
+                files.append(image.encode(place, stored(values, self.item.output, image.layout.nodata)))
+        if self.job.uncertainty:
+            files.append(self.encoders[-1].encode(place, spread.data))
         return tuple(files)
 
     def _values(
@@ -196,13 +200,18 @@ class Scene:
         return Kept(max(1, _KEPT_BYTES // (self._bands * side * side * 4)))
 
     def _encoders(self) -> tuple[Encoder, ...]:
-        job, output = self.job, self.item.output
-        tags = provenance_tags(job, self.item, self.inputs, self.device, self.side * self._factor)
-        layouts = [sample_layout(output, tags)]
-        if job.uncertainty:
-            layouts.append(spread_layout(output, tags))
-        cog = job.format == "cog"
-        return tuple(Encoder(self.grid, layout, job.creation_options, cog) for layout in layouts)
+        return file_encoders(self, self.side * self._factor)
+
+
+def file_encoders(scene: Scene, chunk_px: int) -> tuple[Encoder, ...]:
+    """What turns chunks into the parts of each file of a scene; ``chunk_px`` counts output pixels."""
+    job, cog = scene.job, scene.job.format == "cog"
+    encoders = []
+    for file in scene.files:
+        tags = provenance_tags(job, scene.item, scene.inputs, scene.device, chunk_px, file)
+        layout = file_layout(file, scene.item, tags)
+        encoders.append(Encoder(scene.grid, layout, job.creation_options, cog))
+    return tuple(encoders)
 
 
 def _side(job: Job, factor: int) -> int:

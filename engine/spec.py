@@ -58,15 +58,27 @@ class Job(_Strict):
     Attributes:
         model: Name of an installed or bundled model, or the folder of a model package.
         model_sha256: Refuse to run if the package's weights hash differs; None accepts and records it.
-        inputs: Modality (``sar``, ``dem``, ``mask`` ...) -> raster.
-        output: The GeoTIFF to write: first sample.
-        uncertainty: Optional GeoTIFF with per-band mean and standard deviation over the samples.
+        inputs: Modality (``sar``, ``dem``, ``mask`` ...) -> raster. None: an any-to-any model makes images
+            from nothing, over ``extent``.
+        generate: Modalities to make, for any-to-any models; an ``output`` by modality says it too.
+        output: The GeoTIFF to write: first sample; or one a modality.
+        uncertainty: Optional GeoTIFF with per-band mean and standard deviation over the samples, or one a
+            modality.
         extent: xmin, ymin, xmax, ymax in ``extent_crs`` (default: the output CRS); None: the
             whole reference raster.
         crs, resolution: Output grid other than the reference raster's own; CRS units per pixel.
         samples: How many draws of the noise; they differ by noise alone.
+        all_samples: Write every sample: the second beside the first as ``NAME_v2.tif`` and so on.
         seed: Keys the noise together with the sample index and the world pixel.
         steps, guidance, prompt: For families that have them; an error for those that do not.
+        stages: How often a diffusion model reconciles overlapping windows; None: as its package says.
+        solver: Of the diffusion model; None: as its package says.
+        posterior: Whether conditions are drawn from the autoencoder's posterior or its mean is taken; None:
+            as the package says.
+        published_ignored: Treat modalities that are neither given nor generated as the authors of COP-GEN did
+            (new noise at every step, declared clean); only to reproduce their results.
+        date: Day of the scene, ``YYYY-MM-DD``, for models that know dates.
+        position: Latitude and longitude (degrees), or ``scene``: of each window, from its georeference.
         device: ``auto`` takes CUDA when it works and says which.
         precision: Arithmetic of the network.
         profile: ``deterministic``: the same job gives the same pixels on the same kind of device; ``fast``
@@ -83,17 +95,25 @@ class Job(_Strict):
 
     model: str
     model_sha256: str | None = None
-    inputs: dict[str, InputRaster]
-    output: str
-    uncertainty: str | None = None
+    inputs: dict[str, InputRaster] = {}
+    generate: tuple[str, ...] = ()
+    output: str | Annotated[dict[str, str], Field(min_length=1)]
+    uncertainty: str | dict[str, str] | None = None
     extent: Extent | None = None
     extent_crs: str | None = None
     crs: str | None = None
     resolution: Annotated[float, Field(gt=0)] | None = None
     samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    all_samples: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    steps: Annotated[int, Field(ge=1)] | None = None
-    guidance: float | None = None
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    stages: Annotated[int, Field(ge=1, le=16)] | None = None
+    guidance: Annotated[float, Field(ge=-100, le=100)] | None = None
+    solver: Literal["singlestep", "multistep", "consistency"] | None = None
+    posterior: Literal["sample", "mean"] | None = None
+    published_ignored: bool = False
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    position: tuple[float, float] | Literal["scene"] | None = None
     prompt: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "float16", "bfloat16"] = "float32"

@@ -166,7 +166,7 @@ def _as_plain(result: Any) -> dict[str, Any]:
     """A ``RunResult`` as JSON types."""
     import dataclasses
 
-    return result.model_dump(mode="json") if hasattr(result, "model_dump") else dataclasses.asdict(result)
+    return json.loads(json.dumps(dataclasses.asdict(result), default=os.fspath))
 
 
 def _describe_error(error: Exception) -> dict[str, str]:

@@ -362,7 +362,7 @@ def test_wrong_hash_in_the_job(place):
         ("{", "not valid JSON"),
         ("[]", "one JSON object"),
         ('{"model": "radar", "inputs": {}, "output": "a.tif", "sample": 3}', "sample is not known"),
-        ('{"model": "radar", "output": "a.tif"}', "inputs"),
+        ('{"model": "radar", "output": "a.tif"}', "input sar"),
     ],
 )
 def test_job_file_that_is_wrong(place, document, word):
