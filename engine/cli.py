@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import engine
 from engine import cli_models, cli_tools
+from engine import cli_options as options
 from engine.cli_errors import plain_errors, reported
+from engine.cli_terminal import run_interruptibly
 from engine.errors import CancelledError, InputError
 
 if TYPE_CHECKING:
@@ -30,17 +30,11 @@ app = typer.Typer(
 app.add_typer(cli_models.app, name="models")
 cli_tools.register(app)
 
-_POLL_S = 0.2
+# Panels of the help of ``run``.
+_GRID, _INPUTS = "Where", "More about the inputs"
+_DIFFUSION, _WORK = "Diffusion models", "How the work is done"
 # Options that say how a job is carried out, not what it is.
 _BESIDE_A_FILE = frozenset(["job_file", "as_json", "resume", "restart", "scheduler", "local_cluster"])
-_EXAMPLES = {
-    "--bands": "sar=1,2",
-    "--units": "sar=db",
-    "--legend": "mask=corine",
-    "--nodata": "sar=-9999",
-    "--statistics": "sar=earlier_result.tif",
-    "--co": "COMPRESS=ZSTD",
-}
 # Click's, which newer typers carry inside themselves and older ones import.
 _UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -79,36 +73,69 @@ def run(
             help="A raster, as sar=scene.tif; repeat it for other inputs, and for bands in several files.",
         ),
     ] = None,
-    output: Annotated[str | None, typer.Option(help="The GeoTIFF to write.")] = None,
+    generate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODALITY,...", help="What an any-to-any model is to make, as s2_l2a,dem."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="The GeoTIFF to write; with --generate also a folder, for a MODALITY.tif each."),
+    ] = None,
     uncertainty: Annotated[
-        str | None, typer.Option(help="GeoTIFF with mean and standard deviation over the samples.")
+        str | None,
+        typer.Option(
+            help="GeoTIFF of how the samples differ; with --generate also a folder, for a "
+            "MODALITY_uncertainty.tif each."
+        ),
     ] = None,
-    extent: Annotated[
-        str | None, typer.Option(metavar="XMIN,YMIN,XMAX,YMAX", help="Part to translate.")
-    ] = None,
-    extent_crs: Annotated[str | None, typer.Option(help="CRS of the extent, if not the output's.")] = None,
-    crs: Annotated[str | None, typer.Option(help="CRS of the output, if not the first input's.")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Pixel size of the output, in CRS units.")] = None,
     seed: Annotated[int, typer.Option(help="Another number gives another draw.")] = 0,
-    samples: Annotated[int, typer.Option(help="Draws of the noise, for --uncertainty.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    samples: Annotated[int, typer.Option(help="Draws of the noise.")] = 1,
+    all_samples: Annotated[
+        bool, typer.Option("--all-samples", help="Write every sample, the second as NAME_v2.tif and so on.")
+    ] = False,
+    extent: Annotated[
+        str | None,
+        typer.Option(metavar="XMIN,YMIN,XMAX,YMAX", help="Part to translate.", rich_help_panel=_GRID),
+    ] = None,
+    extent_crs: Annotated[
+        str | None, typer.Option(help="CRS of the extent, if not the output's.", rich_help_panel=_GRID)
+    ] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(help="CRS of the output, if not the first input's.", rich_help_panel=_GRID),
+    ] = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Pixel size of the output, in CRS units.", rich_help_panel=_GRID)
+    ] = None,
     bands: Annotated[
-        list[str] | None, typer.Option(metavar="MODALITY=BAND,...", help="Band numbers or names, as sar=1,2.")
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=BAND,...", help="Band numbers or names, as sar=1,2.", rich_help_panel=_INPUTS
+        ),
     ] = None,
     units: Annotated[
-        list[str] | None, typer.Option(metavar="MODALITY=UNITS", help="linear, db or relative, as sar=db.")
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=UNITS",
+            help="linear, db or relative, as sar=db.",
+            rich_help_panel=_INPUTS,
+        ),
     ] = None,
     legend: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODALITY=LEGEND",
             help="Class legend, as mask=corine, or a CSV file with the columns value,class.",
+            rich_help_panel=_INPUTS,
         ),
     ] = None,
     nodata: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODALITY=VALUE", help="Nodata value, if the file has the wrong one."),
+        typer.Option(
+            metavar="MODALITY=VALUE",
+            help="Nodata value, if the file has the wrong one.",
+            rich_help_panel=_INPUTS,
+        ),
     ] = None,
     statistics: Annotated[
         list[str] | None,
@@ -116,56 +143,150 @@ def run(
             metavar="MODALITY=STATISTICS",
             help="For scenes that must join: an earlier result's file, or BAND:MEAN:DEVIATION,... as a run "
             "logs them.",
+            rich_help_panel=_INPUTS,
         ),
     ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD",
+            help="Day of the scene, where the model knows it.",
+            rich_help_panel=_DIFFUSION,
+        ),
+    ] = None,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAT,LON|scene",
+            help="Place of the scene, in degrees or from its georeference, where the model knows it.",
+            rich_help_panel=_DIFFUSION,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Evaluations of the network.", rich_help_panel=_DIFFUSION)
+    ] = None,
+    stages: Annotated[
+        int | None, typer.Option(help="How often windows are reconciled.", rich_help_panel=_DIFFUSION)
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="Weight of the inputs beyond their own; 0: none.", rich_help_panel=_DIFFUSION),
+    ] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="singlestep, multistep or consistency.", rich_help_panel=_DIFFUSION)
+    ] = None,
+    posterior: Annotated[
+        str | None,
+        typer.Option(help="Latents of the inputs: sample or mean.", rich_help_panel=_DIFFUSION),
+    ] = None,
+    published_ignored: Annotated[
+        bool,
+        typer.Option(
+            "--published-ignored",
+            help="Treat what is neither given nor made as the authors of COP-GEN did.",
+            rich_help_panel=_DIFFUSION,
+        ),
+    ] = False,
     output_format: Annotated[
-        str, typer.Option("--format", help="gtiff, cog, or vrt: a folder of GeoTIFFs and what joins them.")
+        str,
+        typer.Option(
+            "--format",
+            help="gtiff, cog, or vrt: a folder of GeoTIFFs and what joins them.",
+            rich_help_panel=_WORK,
+        ),
     ] = "gtiff",
     creation_options: Annotated[
-        list[str] | None, typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option.")
+        list[str] | None,
+        typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option.", rich_help_panel=_WORK),
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_WORK)] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 or bfloat16.", rich_help_panel=_WORK)
+    ] = "float32",
     profile: Annotated[
-        str, typer.Option(help="deterministic, or fast: pixels may then differ in the last bits.")
+        str,
+        typer.Option(
+            help="deterministic, or fast: pixels may then differ in the last bits.", rich_help_panel=_WORK
+        ),
     ] = "deterministic",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; default: all cores.", rich_help_panel=_WORK)
+    ] = None,
     chunk_px: Annotated[
-        int | None, typer.Option("--chunk", metavar="PX", help="Side of the squares that work is done in.")
+        int | None,
+        typer.Option(
+            "--chunk", metavar="PX", help="Side of the squares that work is done in.", rich_help_panel=_WORK
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run, and keep this one if it is.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run, and keep this one if it is.",
+            rich_help_panel=_WORK,
+        ),
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Remove what an interrupted run has left, and start over.")
+        bool,
+        typer.Option(
+            "--restart",
+            help="Remove what an interrupted run has left, and start over.",
+            rich_help_panel=_WORK,
+        ),
     ] = False,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler to run on, as tcp://host:8786.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler to run on, as tcp://host:8786.",
+            rich_help_panel=_WORK,
+        ),
     ] = None,
     local_cluster: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Run on N Dask workers on this machine.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Run on N Dask workers on this machine.", rich_help_panel=_WORK
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Translate rasters: eo-translate run --model NAME --input sar=scene.tif --output out.tif."""
+    """Translate rasters: eo-translate run --model NAME --input sar=scene.tif --output out.tif.
+
+    Any to any: eo-translate run --model NAME --input dem=dem.tif --generate s1_rtc,s2_l2a --output folder.
+    """
+    wanted, suffix = options.names(generate), ".vrt" if output_format.casefold() == "vrt" else ".tif"
     given = {
         "model": model,
-        "output": output,
-        "uncertainty": uncertainty,
-        "extent": _extent(extent),
+        "inputs": options.inputs(inputs, bands, units, legend, nodata, statistics),
+        "generate": wanted,
+        "output": options.places(output, "--output", wanted, suffix),
+        "uncertainty": options.places(uncertainty, "--uncertainty", wanted, suffix),
+        "extent": options.extent(extent),
         "extent_crs": extent_crs,
         "crs": crs,
         "resolution": resolution,
         "seed": seed,
         "samples": samples,
+        "all_samples": all_samples,
+        "date": date,
+        "position": options.position(position),
+        "steps": steps,
+        "stages": stages,
+        "guidance": guidance,
+        "solver": solver and solver.casefold(),
+        "posterior": posterior and posterior.casefold(),
+        "published_ignored": published_ignored,
         "device": device.casefold(),
+        "precision": precision.casefold(),
         "threads": threads,
         "profile": profile.casefold(),
         "chunk_px": chunk_px,
         "format": output_format.casefold(),
-        "creation_options": _pairs(creation_options, "--co"),
-        "inputs": _inputs(inputs, bands, units, legend, nodata, statistics),
+        "creation_options": options.pairs(creation_options, "--co"),
     }
     job = _job(context, job_file, given).model_copy(update=_resume(resume, restart))
     with _where(scheduler, local_cluster) as where:
-        result = _run_interruptibly(job, where)
+        result = run_interruptibly(job, where)
     _print_result(result, as_json)
 
 
@@ -212,7 +333,8 @@ def _job(context: typer.Context, job_file: Path | None, given: dict[str, Any]) -
         source = _read_job(job_file)
     else:
         for option, name in (("--model", "model"), ("--input", "inputs"), ("--output", "output")):
-            if not given[name]:
+            # What an any-to-any model generates, it can generate from nothing.
+            if not (given[name] or (name == "inputs" and given["generate"])):
                 raise InputError(f"The option {option} is missing; see eo-translate run --help.")
     try:
         return Job.model_validate({key: value for key, value in source.items() if value is not None})
@@ -247,84 +369,6 @@ def _read_job(path: Path) -> dict[str, Any]:
     return document
 
 
-def _pair(word: str, option: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    if not key or not value:
-        example = _EXAMPLES.get(option, "sar=scene.tif")
-        raise InputError(f"{option} {word!r} must have the form KEY=VALUE, for example {option} {example}.")
-    return key, value
-
-
-def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for key, value in (_pair(word, option) for word in words or []):
-        if key in pairs:
-            raise InputError(f"{option} gives {key} twice; give it once.")
-        pairs[key] = value
-    return pairs
-
-
-def _inputs(rasters: list[str] | None, *settings: list[str] | None) -> dict[str, dict[str, Any]]:
-    inputs: dict[str, dict[str, Any]] = {}
-    for modality, path in (_pair(word, "--input") for word in rasters or []):
-        inputs.setdefault(modality, {"path": ()})["path"] += (path,)
-    for given in inputs.values():
-        if len(given["path"]) == 1:
-            (given["path"],) = given["path"]
-    readers: dict[str, Callable[[str, str], Any]] = {
-        "bands": lambda text, _: _bands(text),
-        "units": lambda text, _: text.casefold(),
-        "legend": lambda text, _: text,
-        "nodata": lambda text, _: _number(text),
-        "statistics": _statistics,
-    }
-    for (name, read), words in zip(readers.items(), settings, strict=True):
-        for modality, text in _pairs(words, f"--{name}").items():
-            if modality not in inputs:
-                raise InputError(
-                    f"--{name} speaks of {modality}, which is not among the inputs; give --input "
-                    f"{modality}=... too."
-                )
-            inputs[modality][name] = read(text, modality)
-    return inputs
-
-
-def _bands(text: str) -> list[int | str]:
-    return [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
-
-
-def _statistics(text: str, modality: str) -> dict[str, tuple[float, float]]:
-    from engine.provenance import recorded_statistics
-    from engine.raster.statistics import parse_statistics
-
-    bands = parse_statistics(text)
-    if bands is None and not os.path.exists(text):
-        raise InputError(
-            f"The statistics {text!r} of {modality} are neither of the form BAND:MEAN:DEVIATION,BAND:... nor "
-            "the file of an earlier result."
-        )
-    return bands or recorded_statistics(text, modality)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"The nodata value {text!r} is not a number.") from None
-
-
-def _extent(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 4:
-        raise InputError(f"The extent {text!r} must be four numbers: xmin,ymin,xmax,ymax.")
-    return numbers
-
-
 def _resume(resume: bool, restart: bool) -> dict[str, str]:
     if resume and restart:
         raise InputError("The options --resume and --restart exclude each other; give one of them.")
@@ -345,89 +389,14 @@ def _where(scheduler: str | None, workers: int | None) -> Iterator[dict[str, Any
         yield {"open_runner": open_runner}
 
 
-def _run_interruptibly(job: Job, where: dict[str, Any]) -> RunResult:
-    """Runs in a second thread, so that Ctrl-C is seen while the network works."""
-    from concurrent.futures import ThreadPoolExecutor
-    from concurrent.futures import TimeoutError as NotYet
-
-    from engine import job as engine_job
-
-    cancelled = threading.Event()
-    with (
-        _quiet_libraries(),
-        _progress() as (on_progress, log),
-        _signals(cancelled),
-        ThreadPoolExecutor(1) as pool,
-    ):
-        running = pool.submit(engine_job.run, job, on_progress, cancelled.is_set, log, **where)
-        while True:
-            try:
-                return running.result(timeout=_POLL_S)
-            except NotYet:
-                if running.done():
-                    raise
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keeps what C libraries print by themselves (libtiff on a full disk) off the terminal."""
-    if sys.stderr is not sys.__stderr__:
-        yield
-        return
-    terminal = os.dup(2)
-    with open(os.devnull, "wb") as nowhere, open(terminal, "w", encoding=sys.stderr.encoding) as own:
-        os.dup2(nowhere.fileno(), 2)
-        sys.stderr = own
-        try:
-            yield
-        finally:
-            os.dup2(terminal, 2)
-            sys.stderr = sys.__stderr__
-
-
-@contextmanager
-def _signals(cancelled: threading.Event) -> Iterator[None]:
-    """Ctrl-C and a polite kill cancel the run, which then cleans up."""
-    import signal
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: cancelled.set()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[float, str], None], Callable[[str, str], None]]]:
-    """A progress bar on a terminal; messages go to stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-
-    def log(level: Literal["info", "warning"] | str, text: str) -> None:
-        console.print(f"Warning: {text}" if level == "warning" else text, markup=False)
-
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("Opening", total=1.0)
-        yield lambda fraction, text: bar.update(task, completed=fraction, description=text), log
-
-
 def _print_result(result: RunResult, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        typer.echo(json.dumps(asdict(result), indent=2))
+        typer.echo(json.dumps(asdict(result), indent=2, default=str))
         return
-    typer.echo(result.output)
-    if result.uncertainty:
-        typer.echo(result.uncertainty)
+    for file in result.files:
+        typer.echo(file.path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""The options of ``eo-translate run`` for any-to-any models."""
+
+import pytest
+import tiny_models
+from rasters import sar_values, write
+from typer.testing import CliRunner
+
+import engine.cli
+from engine import cli_options
+from engine.errors import InputError
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("EO_TRANSLATE_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    tiny_models.package(tmp_path / "models", "radar")
+    write(tmp_path / "sar.tif", sar_values())
+    return tmp_path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(engine.cli.app, ["run", "--model", "radar", *arguments])
+
+
+def test_modalities_are_a_list_with_commas_and_may_be_repeated():
+    assert cli_options.names(["s2_l2a, dem", "dem", "s1_rtc,"]) == ["s2_l2a", "dem", "s1_rtc"]
+    assert cli_options.names(None) == []
+
+
+def test_a_folder_gets_a_file_a_modality():
+    made = ["dem", "s2_l2a"]
+    assert cli_options.places("here", "--output", made, ".tif") == {
+        "dem": "here/dem.tif",
+        "s2_l2a": "here/s2_l2a.tif",
+    }
+    assert cli_options.places("here", "--uncertainty", ["dem"], ".vrt") == {"dem": "here/dem_uncertainty.vrt"}
+    assert cli_options.places("here/x.TIF", "--output", ["dem"], ".tif") == "here/x.TIF"
+    # Feed-forward models write one file, whatever its name.
+    assert cli_options.places("here", "--output", [], ".tif") == "here"
+
+
+def test_one_file_for_two_modalities_is_refused(place):
+    result = invoke("--generate", "dem,s2_l2a", "--output", "all.tif")
+    assert result.exit_code == 1
+    assert "name a folder" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["1", "a,b", "91,0", "0,181", "1,2,3"])
+def test_a_position_is_latitude_and_longitude(text):
+    with pytest.raises(InputError, match="latitude,longitude"):
+        cli_options.position(text)
+
+
+def test_positions_that_can_be_read():
+    assert cli_options.position("46.5,7.9") == (46.5, 7.9)
+    assert cli_options.position("Scene") == "scene"
+    assert cli_options.position(None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "--input is missing"),
+        (["--input", "sar=sar.tif", "--generate", "dem"], "does not make dem"),
+        (["--input", "sar=sar.tif", "--date", "May"], "setting date is invalid"),
+        (["--input", "sar=sar.tif", "--solver", "euler"], "setting solver is invalid"),
+        (["--input", "sar=sar.tif", "--steps", "0"], "setting steps is invalid"),
+    ],
+)
+def test_wrong_options_are_a_sentence(place, options, words):
+    result = invoke(*options, "--output", "a.tif")
+    assert result.exit_code == 1, result.output
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (place / "a.tif").exists()
