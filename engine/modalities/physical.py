@@ -34,7 +34,7 @@ class _Pointwise:
 
 
 class ReflectanceEncoder(_Pointwise):
-    """Sentinel-2 numbers: x = 2 DN / 10000 - 1, not clipped; back as reflectance, stored as whole DN.
+    """Sentinel-2 numbers: x = 2 DN / 10000 - 1, not clipped; back as reflectance, stored as DN.
 
     An invalid pixel is DN 0, which is Sentinel-2's nodata.
     """
@@ -58,9 +58,8 @@ class ReflectanceEncoder(_Pointwise):
         return numbers * np.float32(2 / _DN_A_UNIT) - np.float32(1)
 
     def decode(self, x: Values) -> Values:
-        """Reflectance in steps of 0.0001; what lies outside uint16's range is clipped."""
-        numbers = np.rint((x.astype(np.float64) + 1) * (_DN_A_UNIT / 2))
-        return (np.clip(numbers, 0, _MAX_DN) / _DN_A_UNIT).astype(np.float32)
+        """Reflectance; what lies outside of the stored type's range is clipped."""
+        return np.clip((x + np.float32(1)) / np.float32(2), 0, np.float32(_MAX_DN / _DN_A_UNIT))
 
 
 class BackscatterEncoder(_Pointwise):
