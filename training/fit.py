@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 
 from training.export import commit
@@ -26,7 +28,7 @@ def fit(config: DictConfig) -> Path:
     machine.
 
     Returns:
-        The best checkpoint by the rule in ``config.task.selection``.
+        The best checkpoint by ``config.monitor``.
     """
     torch.set_num_threads(config.threads)
     output = Path(config.output)
@@ -34,11 +36,12 @@ def fit(config: DictConfig) -> Path:
     config.commit = config.commit or commit()
     OmegaConf.save(config, output / "config.yaml", resolve=True)
     task, data = build(config)
-    best, last = _checkpoints(output)
+    best, *kept = _checkpoints(config, output)
     logger = TensorBoardLogger(output, name="", version="log")
     trainer = L.Trainer(
         **config.trainer,
-        callbacks=[best, last],
+        callbacks=[best, *kept],
+        plugins=[WholeCheckpoints()],
         logger=logger,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
@@ -50,12 +53,29 @@ def fit(config: DictConfig) -> Path:
     return Path(best.best_model_path)
 
 
-def _checkpoints(output: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """The best by the selection rule, and the last, each once an epoch."""
-    shared = {"dirpath": output, "enable_version_counter": False, "save_on_train_epoch_end": False}
-    return ModelCheckpoint(filename="best", monitor="val/rank", **shared), ModelCheckpoint(
-        filename="last", **shared
-    )
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are complete or not there: a run killed while it writes keeps the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+        """See Lightning's ``CheckpointIO``."""
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, part)
+        part.replace(path)
+
+
+def _checkpoints(config: DictConfig, output: Path) -> list[ModelCheckpoint]:
+    """The best by ``config.monitor``, the last, and those to keep."""
+    shared = {"dirpath": output, "enable_version_counter": False}
+    found = [
+        ModelCheckpoint(filename="best", monitor=config.monitor, save_on_train_epoch_end=False, **shared),
+        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **shared),
+    ]
+    if config.keep_every:
+        kept = {"every_n_epochs": config.keep_every, "save_top_k": -1, "save_on_train_epoch_end": True}
+        found.append(ModelCheckpoint(filename="{step}", **kept, **shared))
+    return found
 
 
 def build(config: DictConfig) -> tuple[GeneratorTask, L.LightningDataModule]:

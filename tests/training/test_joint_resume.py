@@ -1,0 +1,55 @@
+"""A run of the joint recipe that is killed goes on as if it had not been."""
+
+import signal
+import time
+
+import pytest
+import torch
+from joint_stores import finish, logged, start, write_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_store(tmp_path_factory.mktemp("store"), without=("place0_0",))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, store):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    finish(start(run, store))
+    return run
+
+
+def weights(run):
+    return torch.load(run / "last.ckpt", weights_only=True)
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(whole, store, tmp_path):
+    run = tmp_path / "killed"
+    process = start(run, store)
+    deadline = time.monotonic() + 200
+    while not (run / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert weights(run)["global_step"] < 9
+    finish(start(run, store))
+    first, second = weights(whole), weights(run)
+    assert first["global_step"] == second["global_step"] == 9
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name
+
+
+def test_checkpoints_are_whole_and_the_loss_is_watched(whole):
+    assert {"last.ckpt", "best.ckpt"} <= {path.name for path in whole.iterdir()}
+    assert not list(whole.glob("*.part"))
+    assert len(logged(whole, "val/loss")) == 3
+
+
+def test_the_network_learns(store, tmp_path):
+    finish(start(tmp_path / "run", store, "trainer.max_epochs=25", "data.drawing.batch_size=8"))
+    losses = logged(tmp_path / "run", "val/loss")
+    assert losses[-1] < 0.8 * losses[0]
