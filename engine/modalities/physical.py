@@ -19,6 +19,7 @@ from engine.models.schema import Interval, Output, OutputBand
 
 _DN_A_UNIT = 10_000  # Sentinel-2 stores reflectance x 10000
 _MAX_DN = 65_535
+_ANY_RADAR_DB = (-100.0, 60.0)
 _MODEL_RANGE = (-1.0, 1.0)
 
 
@@ -55,6 +56,7 @@ class ReflectanceEncoder(_Pointwise):
     def encode(self, values: Values, valid: Valid, statistics: Statistics) -> Values:
         """See ``Encoder.encode``."""
         numbers = np.where(_usable(values, valid), values, np.float32(0))
+        np.clip(numbers, -_MAX_DN, _MAX_DN, out=numbers)  # a nodata value that nobody declared may be huge
         return numbers * np.float32(2 / _DN_A_UNIT) - np.float32(1)
 
     def decode(self, x: Values) -> Values:
@@ -78,7 +80,9 @@ class BackscatterEncoder(_Pointwise):
     def encode(self, values: Values, valid: Valid, statistics: Statistics) -> Values:
         """See ``Encoder.encode``."""
         floor = np.float32(10 * math.log10(self._encoding.floor))
-        return _to_model(np.where(_usable(values, valid), values, floor), self._encoding.db)
+        decibel = np.where(_usable(values, valid), values, floor)
+        np.clip(decibel, *_ANY_RADAR_DB, out=decibel)  # a nodata value that nobody declared may be huge
+        return _to_model(decibel, self._encoding.db)
 
     def decode(self, x: Values) -> Values:
         """Decibel."""
@@ -99,8 +103,7 @@ class HeightEncoder(_Pointwise):
 
     def encode(self, values: Values, valid: Valid, statistics: Statistics) -> Values:
         """See ``Encoder.encode``."""
-        with np.errstate(invalid="ignore"):
-            above = _usable(values, valid) & (values > 0)
+        above = _usable(values, valid) & (values > 0)
         heights = np.where(above, values, np.float32(self._encoding.floor))
         return _to_model(np.log1p(heights), self._encoding.log)
 
