@@ -15,7 +15,7 @@ from engine.networks.cop_gen import CopGen, LatentGroup
 from engine.networks.cop_gen_weights import cop_gen_from_tensors
 from engine.networks.kl_autoencoder import STABLE_DIFFUSION_SCALE
 
-_HEADS = {1024: 16, 1152: 16, 1536: 24}  # base, large and huge
+HEADS = {1024: 16, 1152: 16, 1536: 24}  # attention heads by token length: base, large and huge
 _VECTOR = (1, 1, 3)
 
 
@@ -107,6 +107,16 @@ def cop_gen_base_from_tensors(tensors: Mapping[str, Tensor], where: str) -> CopG
     Raises:
         ModelError: See ``cop_gen_from_tensors``; or the groups are in another order than the published one.
     """
+    check_order(tensors, where)
+    return _from_tensors(tensors, COP_GEN, where)
+
+
+def check_order(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuses weights of COP-GEN whose groups are in the order of the authors' list.
+
+    Raises:
+        ModelError: Position and date come first; nothing tells in which order the images then are.
+    """
     shapes = [_shape(tensors, f"patch_embeds.{i}.proj.weight") for i in (0, 1, len(COP_GEN) - 1)]
     # The configuration lists position and date first; only iteration by name puts the date last.
     if None not in shapes and shapes[0] == shapes[1] != shapes[2]:
@@ -114,18 +124,17 @@ def cop_gen_base_from_tensors(tensors: Mapping[str, Tensor], where: str) -> CopG
             f"The file {where} holds its groups in the order of the authors' list and not sorted by name as "
             "published, so its channels cannot be told apart; ask for the published file."
         )
-    return _from_tensors(tensors, COP_GEN, where)
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], groups: tuple[PublishedGroup, ...], where: str) -> CopGen:
     shape = _shape(tensors, "pos_embed")
-    if shape is None or len(shape) != 3 or shape[2] not in _HEADS:
+    if shape is None or len(shape) != 3 or shape[2] not in HEADS:
         raise ModelError(
             f"The file {where} is no published COP-GEN denoiser: pos_embed "
             f"{'is missing' if shape is None else f'has the shape {list(shape)}'} and its last number "
-            f"should be one of {', '.join(map(str, _HEADS))}."
+            f"should be one of {', '.join(map(str, HEADS))}."
         )
-    return cop_gen_from_tensors(tensors, [group.latent for group in groups], _HEADS[shape[2]], where)
+    return cop_gen_from_tensors(tensors, [group.latent for group in groups], HEADS[shape[2]], where)
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from engine.models.tensor_files import read_package_tensors
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from engine.networks.cop_gen import CopGen
+    from engine.networks.cop_gen import CopGen, LatentGroup
     from engine.networks.kl_autoencoder import LatentCodec
 
 _COLOUR_THUMBNAILS = ("sentinel2-thumbnail", "sentinel1-thumbnail", "hillshade-thumbnail")
@@ -61,14 +61,18 @@ def load_denoiser(item: ModelItem) -> CopGen:
         ModelError: The file is damaged, or its tensors are not those of the item's groups.
     """
     tensors = read_package_tensors(item.weights_path, item.id)
-    from engine.networks.cop_gen import LatentGroup
     from engine.networks.cop_gen_weights import cop_gen_from_tensors
 
-    groups = [
-        LatentGroup(g.name, g.latent.channels, g.latent.height, g.latent.width, g.latent.patch)
-        for g in item.groups
-    ]
+    groups = latent_groups(item.groups)
     return cop_gen_from_tensors(tensors, groups, item.sampler.heads, str(item.weights_path))
+
+
+def latent_groups(groups: Iterable[Group]) -> list[LatentGroup]:
+    """The groups as the denoiser sees them."""
+    from engine.networks.cop_gen import LatentGroup
+
+    latents = [(group.name, group.latent) for group in groups]
+    return [LatentGroup(name, la.channels, la.height, la.width, la.patch) for name, la in latents]
 
 
 def image_channels(group: Group) -> int:
