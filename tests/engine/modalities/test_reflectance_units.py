@@ -59,10 +59,21 @@ def test_reflectance(land):
 
 
 def test_pictures_are_no_reflectance(land):
-    reading = tell_reflectance(np.minimum(land // 20, 255))
+    picture = np.minimum(land // 20, 255)
+    reading = tell_reflectance(picture, dtype="uint8")
     assert (reading.units, reading.certain) == ("display", True)
+    assert not tell_reflectance(picture).certain
     with pytest.raises(InputError, match="display values"):
         to_dn(land, reading.units)
+
+
+def test_a_dark_band_is_no_picture():
+    assert tell_reflectance(np.arange(10, 150, dtype=np.float32), dtype="uint16").units == "DN"
+
+
+def test_scenes_from_before_the_offset_have_none(land):
+    reading = tell_reflectance(land + 1200, ["S2A_MSIL2A_20170617T113321_4_55_B11.tif"])
+    assert (reading.units, reading.certain) == ("DN", True)
 
 
 def test_nothing_valid_is_no_certainty():
