@@ -30,7 +30,6 @@ _DATABASE, _FOLDER = "data.mdb", "samples"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _LOCATION = re.compile(r"(.+?)(?:_patch)?_(?:\d+|center)(?:\.npy)?")
 _MAP_BYTES = 1 << 40
-_PICKLE = b"\x80"
 
 
 class StoreInfo(Strict):
@@ -106,7 +105,7 @@ class LmdbStore:
         where = f"The sample {key} of {self._path}"
         if value is None:
             raise InputError(f"{where} is missing.")
-        return loads(value, where) if value[:1] == _PICKLE else _unpacked(value, where)
+        return _unpacked(value, where) if _is_safetensors(value) else loads(value, where)
 
     def _opened(self) -> Any:
         # An environment must not be used in a process forked from the one that opened it.
@@ -232,6 +231,11 @@ def _database(path: Path) -> Any:
         return lmdb.open(str(path), map_size=_MAP_BYTES)
     except lmdb.Error as error:
         raise OutputError(f"The store {path} cannot be written: {error}.") from None
+
+
+def _is_safetensors(value: bytes) -> bool:
+    """Whether it begins with a length and a JSON header of that length; no pickle does."""
+    return 8 + int.from_bytes(value[:8], "little") <= len(value) and value[8:9] == b"{"
 
 
 def _unpacked(value: bytes, where: str) -> Sample:

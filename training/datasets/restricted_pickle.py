@@ -33,11 +33,20 @@ def loads(data: bytes, where: str) -> Any:
         return _resolved(_Reader(io.BytesIO(data), where).load())
     except InputError:
         raise
+    except _ForeignError as error:
+        raise InputError(
+            f"{where} holds {error}, and not float arrays alone; nothing of it was used. Give a store of float "
+            "arrays."
+        ) from None
     except Exception as error:
         # A damaged pickle fails in as many ways as there are opcodes.
         raise InputError(
             f"{where} is damaged and cannot be read ({type(error).__name__}); copy or encode it again."
         ) from None
+
+
+class _ForeignError(Exception):
+    """Something that no store of latents holds."""
 
 
 class _Reader(pickle.Unpickler):
@@ -68,13 +77,13 @@ class _Type:
 
     def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
         if code not in _FLOATS:
-            raise ValueError(f"arrays of {code} do not belong into a store")
+            raise _ForeignError(f"an array of {code!r}")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
         order = state[1]
         if order not in ("<", ">", "="):
-            raise ValueError("unknown byte order")
+            raise _ForeignError(f"an array of byte order {order!r}")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -90,13 +99,13 @@ class _Array:
 
 def _floats(raw: bytes, kind: _Type, shape: tuple[int, ...], order: str) -> NDArray[np.float32]:
     if not isinstance(kind, _Type) or not isinstance(raw, (bytes, bytearray)) or len(shape) > _MAX_AXES:
-        raise ValueError("not an array of floats")
+        raise _ForeignError("an array of something else than floats")
     return np.frombuffer(raw, kind.dtype).reshape(shape, order=order).astype(np.float32)
 
 
 def _reconstructed(kind: type, shape: tuple, code: bytes) -> _Array:
     if kind is not _Kind:
-        raise ValueError("not an array")
+        raise _ForeignError("an array of another class")
     return _Array()
 
 

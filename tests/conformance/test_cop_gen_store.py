@@ -1,0 +1,59 @@
+"""The authors' stores of latents are read as their own data sets read them, and run nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
+pytest.importorskip("lmdb", reason="needs the [train] extra")
+
+from cop_gen_data import (  # noqa: E402
+    ROOT,
+    assert_near,
+    codec,
+    needs,
+    one_thread,  # noqa: F401 (a fixture)
+    part,
+    read_tensors,
+)
+
+from training.datasets.latent_store import open_store  # noqa: E402
+from training.datasets.vector_caches import VectorCaches  # noqa: E402
+
+STORE = ROOT / "cop_gen" / "store"
+BETA = ROOT / "cop_gen_beta" / "e2e"
+
+
+@needs("cop_gen", "store/expected.safetensors")
+def test_store_of_cop_gen():
+    stored = open_store(STORE / "merged")
+    dates = next(iter(STORE.glob("*.pkl")), None)
+    positions = next((path for path in STORE.iterdir() if (path / "latlon_patches.npy").is_file()), None)
+    caches = VectorCaches(stored, positions and str(positions), dates and str(dates))
+    expected = read_tensors("cop_gen", "store/expected.safetensors")
+    keys = sorted({name.rsplit(".", 1)[0] for name in expected})
+    assert keys
+    assert set(keys) <= set(stored.keys)
+    for key in keys:
+        found, wanted = caches.read(key), part(expected, f"{key}.")
+        assert found.keys() == wanted.keys()
+        for group, value in wanted.items():
+            np.testing.assert_array_equal(found[group], value.numpy(), err_msg=f"{key} {group}")
+
+
+@needs("cop_gen_beta", "e2e/lmdb/data.mdb")
+def test_store_of_cop_gen_beta():
+    from PIL import Image
+
+    stored, coder = open_store(BETA / "lmdb"), codec("cop_gen_beta")
+    case = json.loads((BETA / "e2e.json").read_text())
+    assert stored.keys
+    for key in stored.keys:
+        groups = stored.read(key)
+        assert len(groups) == len(case["modalities"])
+        for name, raw in groups.items():
+            image = np.array(Image.open(BETA / "patches" / name / f"{key.removesuffix('.npy')}.png"))
+            values = torch.from_numpy(image)[None].movedim(-1, 1).float() / 127.5 - 1
+            found = torch.from_numpy(np.frombuffer(raw, np.float32).copy())
+            assert_near(found, coder.moments(values).flatten(), 1e-4)
