@@ -125,6 +125,7 @@ class Worker:
         }
 
     def _describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
+        from engine.models.describe import outputs
         from engine.models.store import find
 
         item = find(str(request.get("model", "")))
@@ -132,7 +133,10 @@ class Worker:
             "id": item.id,
             "title": item.title,
             "folder": str(item.folder),
-            "output": item.output.model_dump(mode="json"),
+            "is_joint": item.is_joint,
+            "takes": item.takes,
+            "needs": item.needs,
+            "outputs": outputs(item),
         }
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils
 
-from . import interrupted
+from . import interrupted, job_files
 from .environment import EngineMissingError, engine_parent, find_interpreter, log_path
 from .translate import tr
 from .worker_client import WorkerClient, is_busy, shared
@@ -39,7 +39,7 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
         QgsProcessingException: The job failed or was cancelled; the message is one sentence.
     """
     progress = _Progress(feedback)
-    earlier = interrupted.find(job["output"])
+    earlier = interrupted.find(*job_files.outputs(job))
     feedback.setProgressText(tr("Starting the engine"))
     try:
         return engine_client().request("run", progress.take, feedback.isCanceled, job=job)
@@ -85,8 +85,9 @@ class _Progress:
 
 def _tidy(job: dict[str, Any], code: str, earlier: interrupted.Interrupted | None) -> str:
     """Removes what a dead worker has left, unless it is worth continuing; says what became of it."""
-    found = interrupted.find(job["output"])
-    wanted = job.get("resume") == "continue" or (code in _DIED and not _is_temporary(job["output"]))
+    files = job_files.outputs(job)
+    found = interrupted.find(*files)
+    wanted = job.get("resume") == "continue" or (code in _DIED and not _is_temporary(files[0]))
     # What was there before a run that only asks is not this run's to remove.
     if (found and wanted) or (earlier and "resume" not in job):
         return _continue_sentence(found) if found else ""
@@ -107,7 +108,7 @@ def _is_temporary(path: str) -> bool:
 
 def _remove_partial_files(job: dict[str, Any]) -> None:
     """Removes what a killed or crashed worker could not remove itself."""
-    for path in filter(None, (job["output"], job.get("uncertainty"))):
+    for path in job_files.all_files(job):
         target = Path(path)
         for file in target.parent.iterdir():
             if file.name.startswith(f"{target.name}.part"):

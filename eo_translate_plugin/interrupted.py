@@ -30,8 +30,12 @@ class Interrupted(NamedTuple):
     total: int
 
 
-def find(output: str) -> Interrupted | None:
-    """The interrupted run beside an output; None where there is none, or nothing of it is finished."""
+def find(*outputs: str) -> Interrupted | None:
+    """The interrupted run beside one of a job's outputs; None where there is none, or nothing is finished."""
+    return next(filter(None, map(_find, outputs)), None)
+
+
+def _find(output: str) -> Interrupted | None:
     try:
         with Path(f"{output}.part.jsonl").open("rb") as journal:
             head = _parse(journal.readline(_MAX_LINE_BYTES))

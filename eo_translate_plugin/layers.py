@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from qgis.core import QgsProcessingException, QgsRasterLayer
@@ -30,18 +29,6 @@ def input_raster(layer: QgsRasterLayer, **settings: Any) -> dict[str, Any]:
         )
     nodata = _nodata_set_in_qgis(layer)
     return {"path": source.split("|option:")[0], **({} if nodata is None else {"nodata": nodata}), **settings}
-
-
-def with_absolute_paths(job: dict[str, Any]) -> dict[str, Any]:
-    """The job for a process that works in another folder than QGIS."""
-    paths = {key: os.path.abspath(job[key]) for key in ("output", "uncertainty") if job[key]}
-    inputs = {
-        modality: {**given, "path": os.path.abspath(given["path"])}
-        if os.path.exists(given["path"])
-        else given
-        for modality, given in job["inputs"].items()
-    }
-    return {**job, **paths, "inputs": inputs}
 
 
 def _nodata_set_in_qgis(layer: QgsRasterLayer) -> float | None:

@@ -26,13 +26,13 @@ def raster(
 ) -> QgsProcessingParameterRasterLayer:
     """An input raster."""
     parameter = QgsProcessingParameterRasterLayer(name, label, optional=optional)
-    return _with_help(parameter, help_text)
+    return with_help(parameter, help_text)
 
 
 def band(name: str, label: str, help_text: str, parent: str) -> QgsProcessingParameterBand:
     """An optional band number of an input raster; empty lets the engine find the band."""
     parameter = QgsProcessingParameterBand(name, label, parentLayerParameterName=parent, optional=True)
-    return advanced(_with_help(parameter, help_text))
+    return advanced(with_help(parameter, help_text))
 
 
 def choice(
@@ -42,7 +42,7 @@ def choice(
     parameter = QgsProcessingParameterEnum(
         name, label, options=options, defaultValue=default, usesStaticStrings=True
     )
-    return _with_help(parameter, help_text)
+    return with_help(parameter, help_text)
 
 
 def model(modality: str, default: str) -> QgsProcessingParameterString:
@@ -50,7 +50,7 @@ def model(modality: str, default: str) -> QgsProcessingParameterString:
     parameter = QgsProcessingParameterString("MODEL", tr("Model"), defaultValue=default)
     widget = "eo_translate_plugin.ui.model_widget.ModelWidgetWrapper"
     parameter.setMetadata({"widget_wrapper": {"class": widget, "modality": modality}})
-    return _with_help(
+    return with_help(
         parameter,
         tr("The name of an installed model, or the folder of a model package (item.json and its weights)."),
     )
@@ -59,7 +59,7 @@ def model(modality: str, default: str) -> QgsProcessingParameterString:
 def extent() -> QgsProcessingParameterExtent:
     """The part of the raster to translate."""
     parameter = QgsProcessingParameterExtent("EXTENT", tr("Extent to translate"), optional=True)
-    return _with_help(
+    return with_help(
         parameter,
         tr(
             "Only this part is written, snapped outward to whole pixels; empty: the whole raster. A part is "
@@ -78,7 +78,7 @@ def seed() -> QgsProcessingParameterNumber:
         minValue=0,
         maxValue=MAX_SEED,
     )
-    return _with_help(
+    return with_help(
         parameter,
         tr(
             "The same seed gives the same pixels; another seed gives another plausible image, where the "
@@ -97,7 +97,7 @@ def samples() -> QgsProcessingParameterNumber:
         minValue=1,
         maxValue=MAX_SAMPLES,
     )
-    return _with_help(
+    return with_help(
         parameter,
         tr(
             "How many images to draw that differ by noise alone. The first is written to the output; the "
@@ -126,7 +126,7 @@ def creation_options() -> QgsProcessingParameterString:
         "CREATION_OPTIONS", tr("GeoTIFF creation options"), optional=True
     )
     return advanced(
-        _with_help(
+        with_help(
             parameter,
             tr(
                 "GDAL creation options separated by |, as in COMPRESS=ZSTD|BIGTIFF=YES; they are laid over "
@@ -155,7 +155,7 @@ def resume() -> QgsProcessingParameterEnum:
 
 def output(label: str, help_text: str) -> QgsProcessingParameterRasterDestination:
     """The result."""
-    return _with_help(QgsProcessingParameterRasterDestination("OUTPUT", label), help_text)
+    return with_help(QgsProcessingParameterRasterDestination("OUTPUT", label), help_text)
 
 
 def uncertainty() -> QgsProcessingParameterRasterDestination:
@@ -163,7 +163,7 @@ def uncertainty() -> QgsProcessingParameterRasterDestination:
     parameter = QgsProcessingParameterRasterDestination(
         "UNCERTAINTY", tr("Uncertainty (mean and standard deviation)"), optional=True, createByDefault=False
     )
-    return _with_help(
+    return with_help(
         parameter,
         tr(
             "For each output band, the mean and the standard deviation over the samples, in physical units. "
@@ -178,8 +178,9 @@ def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParame
     return parameter
 
 
-def _with_help(
+def with_help(
     parameter: QgsProcessingParameterDefinition, help_text: str
 ) -> QgsProcessingParameterDefinition:
+    """The parameter with its help."""
     parameter.setHelp(help_text)
     return parameter

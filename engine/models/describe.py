@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.models.item import ModelItem
+from engine.models.joint_schema import Group
 from engine.models.schema import Input, OneHotInput
 
 
@@ -35,8 +36,32 @@ def describe(item: ModelItem) -> list[tuple[str, str]]:
 
 def summary(item: ModelItem) -> list[tuple[str, str]]:
     """The rows of ``describe`` that decide whether a result can be right; to look over after an import."""
-    wanted = {"resolution", "windows", *(topic for topic, _ in _modalities(item))}
+    wanted = {"resolution", "windows", "limits", *(topic for topic, _ in _modalities(item))}
     return [(topic, text) for topic, text in describe(item) if topic in wanted]
+
+
+def outputs(item: ModelItem) -> dict[str, dict[str, Any]]:
+    """How each raster that a model makes is stored and shown, as JSON types.
+
+    Returns:
+        Modality -> the fields of ``engine.models.schema.Output``, and ``classes``: value, name and colour of
+        the classes of a class map, else none.
+    """
+    from engine.results import modality_output
+
+    groups = {group.modality: group for group in item.groups if not group.is_vector}
+    made = groups if item.is_joint else item.gives
+    return {
+        modality: {
+            **modality_output(item, modality).model_dump(mode="json"),
+            "classes": _classes(groups[modality]) if item.is_joint else [],
+        }
+        for modality in made
+    }
+
+
+def _classes(group: Group) -> list[dict[str, Any]]:
+    return [entry.model_dump(mode="json") for entry in getattr(group.encoding, "classes", ())]
 
 
 def _modalities(item: ModelItem) -> list[tuple[str, str]]:

@@ -18,9 +18,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
-from .. import interrupted
+from .. import interrupted, job_files
 from ..environment import PLUGIN_FOLDER, EngineMissingError, find_interpreter, resource
-from ..layers import with_absolute_paths
 from ..translate import tr
 
 ASK = "ask"
@@ -163,7 +162,7 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
         uncertainty = self.parameterAsOutputLayer(parameters, self.UNCERTAINTY, context)
         job = {**self._job, "output": output, "uncertainty": uncertainty or None}
-        result = run_job(with_absolute_paths(job), feedback)
+        result = run_job(job_files.absolute(job), feedback)
         self._set_styles(output, uncertainty, context)
         outputs = {
             self.OUTPUT: output,
@@ -179,13 +178,13 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
 
     def _set_styles(self, output: str, uncertainty: str, context: QgsProcessingContext) -> None:
         from ..engine_bridge import describe_model
-        from ..style import DisplayStretch, SpreadRamp, style_when_loaded
+        from ..style import SAMPLE, SPREAD, ResultStyle, style_when_loaded
 
-        if context.willLoadLayerOnCompletion(output):
-            display = describe_model(self._job["model"])["output"]["display"]
-            style_when_loaded(context, output, DisplayStretch(*display))
-        if uncertainty:
-            style_when_loaded(context, uncertainty, SpreadRamp())
+        files = [(output, SAMPLE), (uncertainty, SPREAD)]
+        if any(context.willLoadLayerOnCompletion(path) for path, _ in files):
+            (described,) = describe_model(self._job["model"])["outputs"].values()
+            for path, kind in files:
+                style_when_loaded(context, path, ResultStyle(described, kind))
 
     def _check_interrupted(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Offers what an interrupted run has left, before anything runs."""

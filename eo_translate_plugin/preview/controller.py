@@ -16,7 +16,7 @@ from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import QObject, QTimer
 
 from ..engine_bridge import engine_is_busy
-from ..layers import with_absolute_paths
+from ..job_files import absolute
 from ..translate import tr
 from ..ui.progress_message import ProgressMessage
 from .choice import Choice, remember, remembered
@@ -142,7 +142,7 @@ class PreviewController(QObject):
         job = choice.algorithm.job({**parameters, "EXTENT": view.extent}, context)
         if view.resolution is not None:
             job["resolution"] = view.resolution
-        return with_absolute_paths({**job, "output": "", "uncertainty": None}), view
+        return absolute({**job, "output": "", "uncertainty": None}), view
 
     def _ended(self, task: PreviewTask) -> None:
         self._unended.remove(task)
@@ -153,7 +153,7 @@ class PreviewController(QObject):
         if task.problem:
             self._say(task.problem, Qgis.MessageLevel.Critical)
         elif not task.isCanceled():
-            self._shown.show(task.output, self._name(), task.display, self._choice.layer_id)
+            self._shown.show(task.output, self._name(), task.shown, self._choice.layer_id)
             # Last, so that it lies above what QGIS itself says of a task that has ended.
             view, warnings = self._view, task.warnings
             QTimer.singleShot(0, lambda: self._comment(view, warnings))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qgis.core import QgsLayerTreeGroup, QgsLayerTreeNode, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtXml import QDomDocument, QDomElement
 
-from ..style import stretch
+from ..style import style_result
 
 
 class _Place(NamedTuple):
@@ -35,13 +35,13 @@ class PreviewLayer:
         """The layer, as long as it is in the project."""
         return QgsProject.instance().mapLayer(self._layer_id) if self._layer_id else None
 
-    def show(self, path: Path, name: str, display: tuple[float, float], source_id: str) -> None:
+    def show(self, path: Path, name: str, output: dict[str, Any], source_id: str) -> None:
         """Shows a file, which the layer now owns with its folder.
 
         Args:
             path: A GeoTIFF alone in its folder.
             name: Of the layer.
-            display: Stored values to stretch.
+            output: How the model's result is shown: ``describe_model``.
             source_id: The layer to be laid over, where there is no preview yet.
         """
         layer = self.layer
@@ -50,11 +50,11 @@ class PreviewLayer:
             layer = QgsRasterLayer(str(path), name, "gdal")
             self._layer_id = layer.id()
             _mark_as_temporary(layer)
-            stretch(layer, *display)
+            style_result(layer, output)
             _add_above(layer, source_id)
         else:
             layer.setDataSource(str(path), name, "gdal")
-            stretch(layer, *display)
+            style_result(layer, output)
             self._remove_file()
         self._folder = path.parent
 

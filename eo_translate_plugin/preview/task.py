@@ -28,14 +28,14 @@ class PreviewTask(QgsTask):
         output: The file.
         problem: Why there is none, in one sentence; empty: it was cancelled, or has not ended.
         warnings: What the engine warned about.
-        display: The two stored values that the model wants to be stretched.
+        shown: How the model's result is shown: ``describe_model``.
     """
 
     def __init__(self, title: str, job: dict[str, Any], on_end: Callable[[PreviewTask], None]) -> None:
         super().__init__(title, QgsTask.Flag.CanCancel | QgsTask.Flag.CancelWithoutPrompt)
         self.output = Path(QgsProcessingUtils.generateTempFilename("preview.tif"))
         self.problem = ""
-        self.display: tuple[float, float] = (0.0, 0.0)
+        self.shown: dict[str, Any] = {}
         self._job = {**job, "output": str(self.output), "uncertainty": None}
         self._on_end = on_end
         self._idle = threading.Event()
@@ -54,7 +54,7 @@ class PreviewTask(QgsTask):
         try:
             if not self.isCanceled():
                 run_job(self._job, self._feedback)
-                self.display = tuple(describe_model(self._job["model"])["output"]["display"])
+                (self.shown,) = describe_model(self._job["model"])["outputs"].values()
                 worked = not self.isCanceled()
         except QgsProcessingException as error:
             self.problem = "" if self.isCanceled() else str(error)

@@ -152,7 +152,10 @@ def test_unknown_model_is_one_sentence(worker):
 
 def test_describe_model_says_how_to_display_its_output(worker):
     worker.send(id=2, type="describe_model", model="sar-to-optical")
-    output = worker.next()["result"]["output"]
+    result = worker.next()["result"]
+    assert (result["is_joint"], result["takes"], result["needs"]) == (False, ["sar", "dem"], ["sar"])
+    output = result["outputs"]["optical"]
+    assert output["classes"] == []
     low, high = output["display"]
     assert low < high
     assert len(output["bands"]) == 3

@@ -120,7 +120,7 @@ def test_the_layer_is_shown_like_a_result_above_its_source(window, controller, s
     order = [node.name() for node in QgsProject.instance().layerTreeRoot().children()]
     assert order.index(preview.name()) == order.index("sar") - 1
     assert order.index(top.name()) < order.index(preview.name())
-    output = describe_model("sar-to-optical")["output"]
+    output = describe_model("sar-to-optical")["outputs"]["optical"]
     stretch = preview.renderer().redContrastEnhancement()
     expected = [value * output["scale"] + output["offset"] for value in output["display"]]
     assert [stretch.minimumValue(), stretch.maximumValue()] == pytest.approx(expected)

@@ -230,7 +230,7 @@ def _loaded(path: Path):
 def _check_stretch(layer: QgsRasterLayer) -> None:
     from eo_translate_plugin.engine_bridge import describe_model
 
-    output = describe_model("mask-to-image")["output"]
+    output = describe_model("mask-to-image")["outputs"]["optical"]
     physical = [value * output["scale"] + output["offset"] for value in output["display"]]
     renderer = layer.renderer()
     assert renderer.type() == "multibandcolor"
