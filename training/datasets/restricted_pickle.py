@@ -35,8 +35,8 @@ def loads(data: bytes, where: str) -> Any:
         raise
     except _ForeignError as error:
         raise InputError(
-            f"{where} holds {error}, and not float arrays alone; nothing of it was used. Give a store of float "
-            "arrays."
+            f"{where} holds {error}, and not float arrays alone; nothing of it was used. Give a store of "
+            "float arrays."
         ) from None
     except Exception as error:
         # A damaged pickle fails in as many ways as there are opcodes.
