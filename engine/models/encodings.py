@@ -5,11 +5,17 @@ Only the fields of a package; ``engine.modalities`` computes. The model's range 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from engine.models.schema import Interval, Positive, Strict, Text
+from engine.models.schema import Color, Interval, Positive, Strict, Text
+
+
+def _rising(name: str, interval: Interval) -> None:
+    if not interval[0] < interval[1]:
+        raise ValueError(f"{name} must be two rising numbers, and {list(interval)} is not")
 
 
 class Sentinel2Thumbnail(Strict):
@@ -49,6 +55,11 @@ class Backscatter(Strict):
     db: Interval
     floor: Positive
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Backscatter:
+        _rising("db", self.db)
+        return self
+
 
 class Height(Strict):
     """Metres: x = 2 (log(1 + h) - low) / (high - low) - 1; heights not above 0 count as ``floor``."""
@@ -57,13 +68,18 @@ class Height(Strict):
     log: Interval
     floor: Positive
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Height:
+        _rising("log", self.log)
+        return self
+
 
 class CodedClass(Strict):
     """A class of a map; its place in the list is its channel."""
 
     value: Annotated[int, Field(ge=0, le=65535)]
     name: Text
-    color: tuple[int, int, int]
+    color: Color
 
 
 class Classes(Strict):
@@ -72,14 +88,31 @@ class Classes(Strict):
     kind: Literal["classes"]
     classes: Annotated[tuple[CodedClass, ...], Field(min_length=2, max_length=254)]
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Classes:
+        values = [entry.value for entry in self.classes]
+        names = [re.sub(r"[^a-z0-9]+", " ", entry.name.casefold()).strip() for entry in self.classes]
+        for what, given in (("values", values), ("names", names)):
+            if len(set(given)) != len(given):
+                raise ValueError(f"class {what} must differ, and {given} has one twice")
+        if not all(names):
+            raise ValueError("every class must have a name with a letter or a digit")
+        return self
+
 
 class Linear(Strict):
     """x = value * scale + offset, in the units of the group."""
 
     kind: Literal["linear"]
     scale: float
-    offset: float
+    offset: float = 0.0
     units: Annotated[str, Field(min_length=1, max_length=64)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Linear:
+        if self.scale == 0:
+            raise ValueError("scale must not be 0")
+        return self
 
 
 class Standardised(Strict):

@@ -230,6 +230,15 @@ def load(legend: str | Mapping[int, str] | None, item: ModelItem) -> Legend:
                 f"The model {item.id} names the legend '{clipped(legend)}', which is none of "
                 f"{', '.join(names())}; give a legend, or ask the model's author."
             )
+    return bind(legend, mask)
+
+
+def bind(legend: str | Mapping[int, str], mask: OneHotInput) -> Legend:
+    """A legend, as for ``load``, bound to the classes of an input.
+
+    Raises:
+        InputError: The legend is unknown or malformed, or names a class that the input does not have.
+    """
     if isinstance(legend, Mapping):
         return _from_mapping("own mapping", legend, mask)
     if legend == MODEL_LEGEND:
