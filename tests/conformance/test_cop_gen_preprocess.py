@@ -102,6 +102,34 @@ def test_cop_gen_values_there_and_back(name):
     assert_given_back(name, found[finite], y[finite])
 
 
+@data.needs("cop_gen", "keys.json")
+def test_cop_gen_groups_have_the_published_constants():
+    told = data.read_json("cop_gen", "keys.json")["groups"]
+    groups = published_groups("cop-gen")
+    assert [entry["name"] for entry in told] == [given.name for given in groups]
+    for entry, given in zip(told, groups, strict=True):
+        latent = given.latent
+        assert [latent.channels, latent.height, latent.width] == entry["latent"]
+        assert (latent.patch, latent.scale) == (entry["patch"], entry["scale_factor"] or 1.0)
+        assert [band.name.lower() for band in given.bands] == [band.lower() for band in entry["bands"]]
+        if entry["min_positive"] is not None:
+            ends = getattr(given.encoding, "db", None) or given.encoding.log
+            assert (*ends, given.encoding.floor) == (
+                entry["min_db"],
+                entry["max_db"],
+                entry["min_positive"],
+            )
+
+
+@pytest.mark.skipif(not PHYSICAL, reason="no preprocess in the index (set EO_CONFORMANCE)")
+def test_cop_gen_class_codes():
+    told = data.read_json("cop_gen", PHYSICAL["values"])["classes"]
+    for name, entry in told.items():
+        (given,) = (g for g in published_groups("cop-gen") if g.name.endswith(name))
+        codes = {str(c.value): index for index, c in enumerate(given.encoding.classes)}
+        assert codes == entry["code_to_index"]
+
+
 @pytest.mark.parametrize("name", cases("onehot"))
 def test_cop_gen_classes_in(name):
     codes, planes = TENSORS[f"onehot.{name}.codes"], TENSORS[f"onehot.{name}.y"]
@@ -194,25 +222,24 @@ def test_cop_gen_beta_levels():
     np.testing.assert_array_equal(from_levels(np.array([0, 255])), [-1, 1])
 
 
-@pytest.mark.parametrize("satellite", ["S2L2A", "DEM"])
-def test_cop_gen_beta_patches(satellite):
+def test_cop_gen_beta_patches():
     image = pytest.importorskip("PIL.Image", reason="pillow is not installed (extra: train)")
     folder = data.ROOT / "cop_gen_beta/preprocess"
     if not (folder / "patches.json").is_file():
         pytest.skip(f"no {folder}/patches.json (set EO_CONFORMANCE)")
     told = data.read_json("cop_gen_beta", "preprocess/patches.json")
-    picture = np.asarray(image.open(next(folder.glob("thumbnail_rgb_*.png"))))
-    side = picture.shape[0]
-    if satellite == "DEM":
-        grey = np.asarray(image.open(next(folder.glob("thumbnail_dem_*.png"))))
-        picture = resized_levels(grey, side, side)[..., None].repeat(3, axis=2)
-    rows = [row for row in told["metadata_rows"] if row["satellite"] == satellite]
-    patches = centred_patches(side, side, 256)
-    assert [(row["patch_num"], row["patch_row"], row["patch_col"]) for row in rows] == [
-        (patch.index, patch.row, patch.col) for patch in patches
-    ]
-    for patch in patches:
-        name = f"{satellite}_thumbnail/{told['grid_cell']}_{patch.index}.png"
+    optical = np.asarray(image.open(next(folder.glob("thumbnail_rgb_*.png"))))
+    side = len(optical)
+    grey = np.asarray(image.open(next(folder.glob("thumbnail_dem_*.png"))))
+    hillshade = resized_levels(grey, side, side)[..., None].repeat(3, axis=2)
+    size = next(iter(told["patches"].values()))["shape"][0]
+    patches = {patch.index: patch for patch in centred_patches(side, side, size)}
+    assert len(told["metadata_rows"]) == len(told["patches"])
+    for row in told["metadata_rows"]:
+        patch = patches[row["patch_num"]]
+        assert (patch.row, patch.col) == (row["patch_row"], row["patch_col"])
+        name = f"{row['satellite']}_thumbnail/{told['grid_cell']}_{patch.index}.png"
+        picture = hillshade if row["satellite"] == "DEM" else optical
         cut = np.ascontiguousarray(picture[patch.box.slices])
         assert hashlib.sha256(cut.tobytes()).hexdigest() == told["patches"][name]["sha256_of_rgb_bytes"]
         if (folder / name).is_file():

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -214,6 +216,14 @@ def test_output_says_what_its_numbers_are():
         "VV plus VH display value",
         "VH display value",
     ]
+
+
+def test_encoders_need_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "from engine.modalities import cells, class_codes, encoders, reflectance_units, vectors"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_vector_has_no_raster():
