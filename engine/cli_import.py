@@ -149,14 +149,18 @@ def _import_family(
     source: list[str],
     replace: bool,
 ) -> ModelItem:
-    if len(source) != 1 or (published["--weights"] is None and published["--hub"] is None):
-        raise InputError(
-            "Give the checkpoint and the model's new name: models import --family FAMILY --weights FILE NAME."
-        )
-    if family not in _JOINT:
-        _refuse(published, family, allowed=("--weights",))
-        from engine.models.checkpoint_import import import_checkpoint
+    from engine.models.checkpoint_import import FAMILIES, import_checkpoint
 
+    if family not in (known := (*FAMILIES, *_JOINT)):
+        raise InputError(f"There is no model family {family!r} to import; known are {', '.join(known)}.")
+    if len(source) != 1:
+        raise InputError(
+            "Give the model's new name alone: models import --family FAMILY --weights FILE NAME."
+        )
+    if family in FAMILIES:
+        _refuse(published, family, allowed=("--weights",))
+        if published["--weights"] is None:
+            raise InputError(f"Give the checkpoint: models import --family {family} --weights FILE NAME.")
         return import_checkpoint(family, published["--weights"], source[0], replace)
     place = "--autoencoder" if family == "cop-gen-beta" else "--autoencoders"
     other = {"--autoencoder", "--autoencoders"} - {place}
