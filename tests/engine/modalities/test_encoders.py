@@ -156,6 +156,14 @@ def test_a_constant_scene_has_no_stretch():
     assert (encoded(standardised, flat, ones(flat)) == 0).all()
 
 
+def test_what_is_beyond_the_sampled_extremes_stays_in_range():
+    made, values = encoder(group("sentinel1-thumbnail")), scene("sentinel1-thumbnail", 4)
+    statistics = made.statistics([(values, ones(values))])
+    x = made.encode(values + np.float32(10), ones(values), statistics)
+    assert x.max() == 1
+    assert (made.encode(values - np.float32(60), ones(values), statistics) == -1).all()
+
+
 def test_no_power_is_the_darkest_radar_level():
     made = encoder(group("sentinel1-thumbnail"))
     power = np.linspace(0.01, 1, 800, dtype=np.float32).reshape(2, 20, 20)
