@@ -159,7 +159,7 @@ def _properties(
     parameters: int,
     files: JointFiles,
 ) -> dict[str, Any]:
-    published, origin = PUBLISHED[family], files.origin()
+    published = PUBLISHED[family]
     sources = {"model": files.weights, **files.autoencoders}
     return {
         "title": published.title,
@@ -177,7 +177,7 @@ def _properties(
         "eo_translate:citation": published.citation,
         "eo_translate:training": {
             "imported_from": {
-                key: {"file": path.name, "sha256": sha256_file(path), **origin.get(key, {})}
+                key: {"file": path.name, "sha256": sha256_file(path), **files.origins.get(key, {})}
                 for key, path in sources.items()
             }
         },

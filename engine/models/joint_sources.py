@@ -39,20 +39,19 @@ class JointFiles:
     Attributes:
         weights: The denoiser.
         autoencoders: By asset key.
-        snapshots: What was downloaded, by asset key (``model``: the denoiser).
+        origins: Repository, commit and path in it of what was downloaded, by asset key (``model``: the
+            denoiser).
+        downloaded: Local copies.
     """
 
     weights: Path
     autoencoders: Mapping[str, Path]
-    snapshots: Mapping[str, Snapshot]
-
-    def origin(self) -> dict[str, dict[str, str]]:
-        """Repository and commit of what was downloaded, by asset key."""
-        return {k: {"hub": s.repository, "revision": s.commit} for k, s in self.snapshots.items()}
+    origins: Mapping[str, Mapping[str, str]]
+    downloaded: tuple[Snapshot, ...] = ()
 
     def forget(self) -> None:
         """Deletes what was downloaded."""
-        for snapshot in self.snapshots.values():
+        for snapshot in self.downloaded:
             snapshot.forget()
 
 
@@ -72,19 +71,26 @@ def gather(family: Family, weights: Source, autoencoders: Source) -> JointFiles:
     # Everything on this machine is looked for before anything is downloaded.
     path = _local_weights(weights) if isinstance(weights, Path) else None
     paths = _local_autoencoders(family, autoencoders) if isinstance(autoencoders, Path) else None
-    snapshots: dict[str, Snapshot] = {}
+    fetched = []
     if path is None:
-        file = weights.file or PUBLISHED[family].weights
-        snapshots["model"] = fetch(weights.repository, weights.revision, [file])
-        path = snapshots["model"].files[file]
+        fetched.append(_fetched(weights, {"model": PUBLISHED[family].weights}))
     if paths is None:
-        wanted = autoencoder_files(family)
-        if autoencoders.file:
-            wanted = dict.fromkeys(wanted, autoencoders.file)
-        snapshot = fetch(autoencoders.repository, autoencoders.revision, list(wanted.values()))
-        snapshots |= dict.fromkeys(wanted, snapshot)
-        paths = {key: snapshot.files[file] for key, file in wanted.items()}
-    return JointFiles(path, paths, snapshots)
+        fetched.append(_fetched(autoencoders, autoencoder_files(family)))
+    copies = {key: snapshot.files[file] for snapshot, names in fetched for key, file in names.items()}
+    origins = {
+        key: {"file": file, "hub": snapshot.repository, "revision": snapshot.commit}
+        for snapshot, names in fetched
+        for key, file in names.items()
+    }
+    return JointFiles(
+        path or copies.pop("model"), paths or copies, origins, tuple(snapshot for snapshot, _ in fetched)
+    )
+
+
+def _fetched(source: HubSource, names: Mapping[str, str]) -> tuple[Snapshot, dict[str, str]]:
+    """What was downloaded, and which file of it is for which asset key."""
+    wanted = dict.fromkeys(names, source.file) if source.file else dict(names)
+    return fetch(source.repository, source.revision, list(wanted.values())), wanted
 
 
 def _local_weights(path: Path) -> Path:

@@ -52,9 +52,9 @@ def beta_files(folder, modalities=BETA, side=8):
 
 def cop_gen_files(folder):
     """Denoiser, and the folder with the ten autoencoders' folders."""
-    for group in published_groups("cop-gen"):
+    for seed, group in enumerate(published_groups("cop-gen")):
         if key := group.latent.autoencoder:
-            state = autoencoder_state(image_channels(group), group.latent.channels)
+            state = autoencoder_state(image_channels(group), group.latent.channels, seed)
             saved(state, folder / "vae" / autoencoder_files("cop-gen")[key])
     return saved(cop_gen_state(), folder / "500000_nnet_ema.pth"), folder / "vae"
 
