@@ -25,7 +25,7 @@ from engine.models.item import ModelItem
 from engine.raster.parts import store_part
 from engine.raster.source import GDAL_OPTIONS
 from engine.runner import Check, Runner, run_chunk
-from engine.scene import Chunk, Scene
+from engine.scene import Chunk, Scene, open_scene
 from engine.spec import Job
 from engine.translators.base import Translator, warm_translator
 
@@ -196,7 +196,7 @@ def _opened(document: str) -> tuple[Scene, Translator]:
     threads = job.threads or get_worker().state.nthreads
     translator = warm_translator(item, job.device, threads, job.precision, job.profile)
     inputs = open_inputs(job, item, _unheard, lambda: None)
-    return Scene(job, item, inputs, translator.device), translator
+    return open_scene(job, item, inputs, translator.device), translator
 
 
 def _for_workers(job: Job, item: ModelItem, inputs: Inputs) -> str:

@@ -25,6 +25,7 @@ from engine.tiling.lattice import Box
 Log = Callable[[str, str], None]
 Check = Callable[[], None]
 _FAR_DEVIATIONS = 4.0
+_UNITS = {"dB": ("linear", "db", "relative"), "DN": ("DN", "DN + 1000", "reflectance")}
 _MEANING = {"db": "decibel", "linear": "linear power", "relative": "a relative display stretch of decibel"}
 
 
@@ -111,14 +112,21 @@ def open_inputs(
     Raises:
         InputError: The first thing that is wrong with one of them.
     """
+    if item.is_joint:
+        from engine.joint_inputs import open_joint_inputs
+
+        return open_joint_inputs(job, item, log, check, accept)
     _check_modalities(job, item)
     sources: list[Source] = []
     try:
         for entry in item.inputs:
             if entry.modality in job.inputs:
-                sources += _open_sources(job.inputs[entry.modality], entry, item, log)
-        layer = _layer(job, sources, log)
-        inputs = Inputs(layer, _box(job, layer), sources, {})
+                spec = job.inputs[entry.modality]
+                by_scene = isinstance(getattr(entry, "normalisation", None), Scene | SceneMean)
+                check_statistics_asked(spec, entry.modality, by_scene)
+                sources += open_sources(spec, entry, item, log)
+        layer = layer_of_sources(job, sources, log)
+        inputs = Inputs(layer, box_of_job(job, layer), sources, {})
         if accept is not None:
             accept(layer.part(inputs.box).scaled(item.output.scale_factor))
         for source in sources:
@@ -145,7 +153,7 @@ def _check_modalities(job: Job, item: ModelItem) -> None:
             )
 
 
-def _open_sources(
+def open_sources(
     spec: InputRaster, entry: ContinuousInput | OneHotInput, item: ModelItem, log: Log
 ) -> list[Source]:
     """One source a file."""
@@ -193,19 +201,25 @@ def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> 
         )
     if spec.legend is not None and not is_mask:
         raise InputError(f"A legend was given for {entry.modality}, which is no class mask; leave it out.")
-    if spec.units != "auto" and (is_mask or entry.units != "dB"):
+    known = _UNITS.get("" if is_mask else entry.units, ())
+    if spec.units != "auto" and spec.units not in known:
+        advice = f"give {', '.join(known)} or leave them out" if known else "leave them out"
+        kind = "no radar input" if spec.units in _UNITS["dB"] else "not in such units"
         raise InputError(
-            f"The units {spec.units} were given for {entry.modality}, which is no radar input; leave "
+            f"The units {spec.units} were given for {entry.modality}, which is {kind}; {advice}."
+        )
+
+
+def check_statistics_asked(spec: InputRaster, modality: str, by_scene: bool) -> None:
+    """Refuses statistics for an input that is not normalised by them."""
+    if spec.statistics is not None and not by_scene:
+        raise InputError(
+            f"Statistics were given for {modality}, which this model does not normalise by the scene; leave "
             "them out."
         )
-    if spec.statistics is not None and (is_mask or not isinstance(entry.normalisation, Scene | SceneMean)):
-        raise InputError(
-            f"Statistics were given for {entry.modality}, which this model does not normalise by the "
-            "scene; leave them out."
-        )
 
 
-def _layer(job: Job, sources: Sequence[Source], log: Log) -> Grid:
+def layer_of_sources(job: Job, sources: Sequence[Source], log: Log) -> Grid:
     """The output grid, from the first given raster in the model's order."""
     reference = sources[0]
     bare = [source for source in sources if source.grid.crs is None]
@@ -231,7 +245,8 @@ def _layer(job: Job, sources: Sequence[Source], log: Log) -> Grid:
     return layer
 
 
-def _box(job: Job, layer: Grid) -> Box:
+def box_of_job(job: Job, layer: Grid) -> Box:
+    """The pixels of the layer that a job's extent asks for; all without one."""
     if job.extent is None:
         return layer.box
     extent = job.extent
@@ -256,14 +271,19 @@ def _box(job: Job, layer: Grid) -> Box:
     return box
 
 
-def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
-    if not source.overlaps(inputs.layer, inputs.box):
+def check_overlap(source: Source, layer: Grid, box: Box) -> None:
+    """Refuses a raster that has nothing to do with the area to translate."""
+    if not source.overlaps(layer, box):
         raise InputError(
             f"The {source.modality} raster {source.dataset.name} does not overlap the area to "
             "translate: it covers "
             f"{_rounded(source.grid.bounds())} ({describe_crs(source.grid.crs)}), and the area is "
-            f"{_rounded(inputs.layer.bounds(inputs.box))} ({describe_crs(inputs.layer.crs)})."
+            f"{_rounded(layer.bounds(box))} ({describe_crs(layer.crs)})."
         )
+
+
+def _align(source: Source, inputs: Inputs, item: ModelItem, log: Log) -> None:
+    check_overlap(source, inputs.layer, inputs.box)
     classes = isinstance(item.input(source.modality), OneHotInput)
     if source.align(inputs.layer, classes):
         log(
@@ -286,7 +306,7 @@ def _condition(
     if isinstance(entry, OneHotInput):
         (source,) = sources
         mask = OneHot(entry, source, legends.load(source.spec.legend, item))
-        _check_not_empty(source, source.sample().valid, check)
+        check_not_empty(source, source.sample().valid, check)
         mask.check_classes(inputs.box, check)
         return mask
     parts = [_continuous(entry, source, inputs, item, log, check) for source in sources]
@@ -309,9 +329,9 @@ def _continuous(
         factors = tuple((spec.scale, spec.offset) for _ in source.bands)
     condition = Continuous(entry, source, source.places, factors)
     sample = source.sample()
-    _check_not_empty(source, sample.valid, check)
+    check_not_empty(source, sample.valid, check)
     if entry.units == "dB":
-        units = _units(condition, sample, log)
+        units = tell_scene_units(condition, sample, log)
         first = inputs.units.setdefault(entry.modality, units)
         if units != first:
             raise InputError(
@@ -336,7 +356,8 @@ def _continuous(
     )
 
 
-def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
+def tell_scene_units(condition: Continuous, sample: Pixels, log: Log) -> Units:
+    """What radar values mean, as the user says or by their look, which is logged."""
     source = condition.source
     if source.spec.units != "auto":
         return source.spec.units
@@ -355,7 +376,8 @@ def _units(condition: Continuous, sample: Pixels, log: Log) -> Units:
     return reading.units
 
 
-def _check_not_empty(source: Source, valid: NDArray[np.bool_], check: Check) -> None:
+def check_not_empty(source: Source, valid: NDArray[np.bool_], check: Check) -> None:
+    """Refuses a raster without a valid pixel; ``valid`` is that of its sample."""
     if not valid.any() and not source.has_valid_pixels(check):
         raise InputError(
             f"The {source.modality} raster {source.dataset.name} has no valid pixels: all are nodata; "
@@ -367,7 +389,7 @@ def _check_not_empty(source: Source, valid: NDArray[np.bool_], check: Check) -> 
 def _override(spec: InputRaster, modality: str, name: str, measured: dict[str, Statistics]) -> Statistics:
     if spec.statistics is None:
         return measured[name]
-    if name not in spec.statistics:
+    if len(spec.statistics.get(name, ())) != 2:
         raise InputError(
             f"The statistics given for {modality} lack the band {name}; give (mean, standard deviation) for "
             f"{', '.join(measured)}."

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from engine import outputs
 from engine.errors import CancelledError, InputError, OutOfMemoryError
 from engine.inputs import Inputs, Log, open_inputs
+from engine.joint_settings import joint_settings
 from engine.models import store, weights
 from engine.models.item import ModelItem
 from engine.raster.source import gdal_environment
-from engine.result_files import ResultFile
+from engine.result_files import ResultFile, wanted_modalities
 from engine.runner import LocalRunner, Runner
-from engine.scene import Scene
+from engine.scene import Scene, open_scene
 from engine.spec import Job
 
 Progress = Callable[[float, str], None]
@@ -101,7 +102,7 @@ def run(
         contextlib.closing(open_inputs(job, item, notes, check, accept)) as inputs,
     ):
         _warn_about_gsd(item, inputs, notes)
-        scene = Scene(job, item, inputs, runner.device)
+        scene = open_scene(job, item, inputs, runner.device)
         with outputs.opened(job, scene, notes) as mosaic, _memory_errors_said():
             _translate(scene, runner, mosaic, on_progress or _silent, check)
             mosaic.finish(check)
@@ -167,9 +168,7 @@ def _load_model(job: Job, notes: Notes) -> ModelItem:
             f"{job.model_sha256[:12]}...; install the version that the job was made with, or leave the "
             "hash out."
         )
-    for name in ("steps", "guidance", "prompt"):
-        if getattr(job, name) is not None:
-            raise InputError(f"The model {item.id} runs in one step and takes no {name}; leave it out.")
+    _check_settings(job, item)
     if job.uncertainty and job.samples < 2:
         raise InputError(
             "The uncertainty needs at least 2 samples to compare, and 1 was asked for; set more samples."
@@ -179,9 +178,24 @@ def _load_model(job: Job, notes: Notes) -> ModelItem:
             "warning",
             f"{job.samples} samples were asked for without an uncertainty file: only the first is written.",
         )
-    if job.samples > 1 and item.noise is None:
+    if job.samples > 1 and item.noise is None and not item.is_joint:
         notes("warning", f"The model {item.id} draws no noise, so all samples are equal.")
     return item
+
+
+def _check_settings(job: Job, item: ModelItem) -> None:
+    """Refuses settings that the model's family does not have."""
+    if item.is_joint:
+        if job.prompt is not None:
+            raise InputError(f"The model {item.id} takes no prompt; leave it out.")
+        joint_settings(job, item)
+        return
+    for name in ("steps", "stages", "guidance", "prompt", "solver", "posterior", "date", "position"):
+        if getattr(job, name) is not None:
+            raise InputError(f"The model {item.id} runs in one step and takes no {name}; leave it out.")
+    if job.published_ignored:
+        raise InputError(f"The model {item.id} ignores no modality; leave published_ignored out.")
+    wanted_modalities(job, item)
 
 
 def _warn_about_gsd(item: ModelItem, inputs: Inputs, notes: Notes) -> None:

@@ -20,12 +20,31 @@ _DEFAULT_NODATA = {"uint8": 0.0, "uint16": 0.0, "int16": -32768.0, "float32": fl
 def file_layout(file: ResultFile, item: ModelItem, tags: Mapping[str, Mapping[str, str]]) -> Layout:
     """What a file of a job holds."""
     output = modality_output(item, file.modality)
-    return sample_layout(output, tags) if file.kind == "sample" else spread_layout(output, tags)
+    if file.kind == "sample":
+        return sample_layout(output, tags)
+    return (
+        agreement_layout(output, tags) if is_class_map(item, file.modality) else spread_layout(output, tags)
+    )
 
 
 def modality_output(item: ModelItem, modality: str) -> Output:
-    """How a modality is stored; its groups' bands one after the other."""
-    return item.output
+    """How a modality is stored; its groups' bands one after the other, as the first group's."""
+    if item.output is not None:
+        return item.output
+    from engine.modalities.encoders import encoder
+    from engine.modalities.vectors import vector_output
+
+    outputs = [
+        vector_output(group) if group.is_vector else encoder(group).output
+        for group in item.groups_of(modality)
+    ]
+    bands = tuple(band for output in outputs for band in output.bands)
+    return outputs[0].model_copy(update={"bands": bands})
+
+
+def is_class_map(item: ModelItem, modality: str) -> bool:
+    """Whether a modality's values are class codes."""
+    return item.is_joint and item.groups_of(modality)[0].encoding.kind == "classes"
 
 
 def sample_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:
@@ -47,6 +66,12 @@ def spread_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layo
     """The file of mean and standard deviation, in physical units."""
     names = tuple(f"{band.name} {what}" for band in output.bands for what in ("mean", "standard deviation"))
     return Layout("float32", float("nan"), names, (None,) * len(names), output.units, tags=tags)
+
+
+def agreement_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:
+    """The file of the most frequent class and of the share of samples that have it."""
+    names = (f"most frequent {output.bands[0].name}", "share of samples")
+    return Layout("float32", float("nan"), names, (None, None), "", tags=tags)
 
 
 def stored(values: NDArray[np.float32], output: Output, nodata: float) -> NDArray[Any]:

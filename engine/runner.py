@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import rasterio
@@ -22,6 +22,10 @@ from engine.scene import Chunk, Scene, Step
 from engine.spec import Job
 from engine.tiling.plan import Window
 from engine.translators.base import Translator, warm_translator
+
+if TYPE_CHECKING:
+    from engine.joint_inputs import JointContext
+    from engine.latent_scene import Draw, LatentScene
 
 Check = Callable[[], None]
 _QUEUED_BYTES = 96 << 20
@@ -68,15 +72,41 @@ class LocalRunner:
         self, scene: Scene, indices: list[int], check: Check, on_wait: Callable[[], None]
     ) -> Iterator[Chunk]:
         """See ``Runner.run``; in the scene's own order."""
-        device = Device(self._translator, scene, self._log)
         readers = _CUDA_READERS if self.device == "cuda" else 1
-        depth = _depth(scene, self._translator.batch)
         reading = read_ahead(scene, scene.order(indices), readers)
         # Left in this order: the stages end, then the reads; only after that may the inputs be closed.
         with contextlib.closing(reading) as contexts, Pipeline() as pipeline:
-            steps = pipeline.stage(scene.steps(contexts), depth, yielding=True)
-            evaluated = pipeline.stage(self._counted(device.evaluated(steps, check)), depth)
-            yield from pipeline.stage(scene.finished(evaluated), 1, on_wait, yielding=True)
+            if scene.item.is_joint:
+                made = self._draws(scene, contexts, pipeline, check)
+            else:
+                made = self._windows(scene, contexts, pipeline, check)
+            yield from pipeline.stage(scene.finished(made), 1, on_wait, yielding=True)
+
+    def _windows(
+        self,
+        scene: Scene,
+        contexts: Iterator[tuple[int, Context]],
+        pipeline: Pipeline,
+        check: Check,
+    ) -> Iterator[Step]:
+        device = Device(self._translator, scene, self._log)
+        depth = _depth(scene, self._translator.batch)
+        steps = pipeline.stage(scene.steps(contexts), depth, yielding=True)
+        return pipeline.stage(self._counted(device.evaluated(steps, check)), depth)
+
+    def _draws(
+        self,
+        scene: LatentScene,
+        contexts: Iterator[tuple[int, JointContext]],
+        pipeline: Pipeline,
+        check: Check,
+    ) -> Iterator[Draw]:
+        def report(done: int, share: float) -> None:
+            check()
+            self.evaluated = done + share
+
+        self._translator.begin()
+        return pipeline.stage(scene.draws(contexts, self._translator, report), 1)
 
     def terminate(self) -> None:
         """See ``Runner.terminate``."""
@@ -201,6 +231,9 @@ class Device:
 def run_chunk(scene: Scene, index: int, translator: Translator, log: Log) -> Chunk:
     """One chunk, from its input to its file, in this thread."""
     contexts = iter([(index, scene.read(index))])
+    if scene.item.is_joint:
+        translator.begin()
+        return next(iter(scene.finished(scene.draws(contexts, translator, lambda done, share: None))))
     steps = Device(translator, scene, log).evaluated(scene.steps(contexts), lambda: None)
     return next(iter(scene.finished(steps)))
 

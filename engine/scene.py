@@ -89,7 +89,7 @@ class Scene:
         self.job, self.item, self.inputs, self.device = job, item, inputs, device
         self._factor = item.output.scale_factor
         self.plan = Plan(item.tiling, inputs.layer.origin)
-        self.side = _side(job, self._factor)
+        self.side = chunk_side(job, self._factor)
         self.chunks = [
             chunk.shifted(inputs.box.row, inputs.box.col)
             for chunk in chunks(inputs.box.height, inputs.box.width, self.side)
@@ -203,6 +203,15 @@ class Scene:
         return file_encoders(self, self.side * self._factor)
 
 
+def open_scene(job: Job, item: ModelItem, inputs: Inputs, device: str) -> Scene:
+    """The scene of a job, for the family of its model."""
+    if item.is_joint:
+        from engine.latent_scene import LatentScene
+
+        return LatentScene(job, item, inputs, device)
+    return Scene(job, item, inputs, device)
+
+
 def file_encoders(scene: Scene, chunk_px: int) -> tuple[Encoder, ...]:
     """What turns chunks into the parts of each file of a scene; ``chunk_px`` counts output pixels."""
     job, cog = scene.job, scene.job.format == "cog"
@@ -214,7 +223,7 @@ def file_encoders(scene: Scene, chunk_px: int) -> tuple[Encoder, ...]:
     return tuple(encoders)
 
 
-def _side(job: Job, factor: int) -> int:
+def chunk_side(job: Job, factor: int) -> int:
     """Side of a chunk (input px)."""
     unit = chunk_unit(factor, BLOCK_PX)
     if job.chunk_px is not None and job.chunk_px % unit:

@@ -27,24 +27,26 @@ class InputRaster(_Strict):
             with one band without a name then goes by its file name (``scene_VV.tif``).
         bands: Band numbers (from 1) or band names, in the order of the model's bands; None lets names and
             then the file's order decide.
-        units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``auto``
-            tells them apart.
+        units: ``linear`` (power), ``db``, ``relative`` (a display stretch of dB) for SAR; ``DN``,
+            ``DN + 1000`` (Sentinel-2 from processing baseline 04.00 on) or ``reflectance`` for Sentinel-2;
+            ``auto`` tells them apart.
         scale: Factor on the stored values, applied before everything else.
         offset: Added after ``scale``.
         nodata: Overrides the file's nodata value.
         legend: For class masks: a bundled legend's name, or raster value -> model class name.
-        statistics: ``{band: (mean, standard deviation)}`` in the model's units, for scene-relative models.
+        statistics: ``{band: (mean, standard deviation)}`` in the model's units, for scene-relative models;
+            for any-to-any models what a result's tag STATISTICS says.
             None: measured over the whole raster. Give the same numbers to neighbouring scenes that must join.
     """
 
     path: str | Annotated[tuple[str, ...], Field(min_length=1)]
     bands: tuple[int | str, ...] | None = None
-    units: Literal["auto", "linear", "db", "relative"] = "auto"
+    units: Literal["auto", "linear", "db", "relative", "DN", "DN + 1000", "reflectance"] = "auto"
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
     legend: str | dict[int, str] | None = None
-    statistics: dict[str, tuple[float, float]] | None = None
+    statistics: dict[str, tuple[float, ...]] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -9,6 +9,9 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.models.joint_schema import Group
+from engine.models.schema import Output, OutputBand
+
 _FIRST_YEAR, _CENTURY = 1950, 100
 
 
@@ -51,5 +54,39 @@ def date_of(vector: ArrayLike) -> date:
     return date(number, 1, 1) + timedelta(days=(day or days) - 1)
 
 
+def vector_output(group: Group) -> Output:
+    """How generated vectors are stored: one value a pixel, from the windows that cover it."""
+    names = ("latitude", "longitude") if group.encoding.kind == "position" else ("year", "day of year")
+    return Output(
+        modality=group.modality,
+        tensor=group.name,
+        bands=tuple(OutputBand(name=name) for name in names),
+        range=(-180.0, 9999.0),
+        dtype="float32",
+        units="degree" if group.encoding.kind == "position" else "date",
+    )
+
+
 def _days(year: int) -> int:
     return 366 if calendar.isleap(year) else 365
+
+
+def vector_planes(kind: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What generated vectors mean, pixel by pixel.
+
+    Args:
+        kind: ``position`` or ``date``.
+        vectors: (3, H, W).
+
+    Returns:
+        (2, H, W) float32: latitude and longitude in degrees, or year and day of the year (1 to 366).
+    """
+    first, second, third = vectors.astype(np.float64)
+    if kind == "position":
+        latitude = np.degrees(np.arctan2(third, np.hypot(first, second)))
+        return np.stack([latitude, np.degrees(np.arctan2(second, first))]).astype(np.float32)
+    year = np.rint(_CENTURY / 2 * (third + 1) + _FIRST_YEAR)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    days = np.where(leap, 366, 365)
+    day = np.rint(np.arctan2(first, second) % (2 * np.pi) * days / (2 * np.pi)) % days
+    return np.stack([year, np.where(day == 0, days, day)]).astype(np.float32)

@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import calculate_default_transform, transform_bounds
+from rasterio.warp import transform as transform_points
 
 from engine.errors import InputError
 from engine.spec import Extent
@@ -148,11 +149,48 @@ def target_grid(reference: DatasetReader, crs: str | None, resolution: float | N
         pixel = resolution or transform.a
     else:
         bounds, pixel = own.bounds(), resolution or own.pixel_size
+    return _snapped(bounds, pixel, target, f"check where {reference.name} lies")
+
+
+def free_grid(
+    extent: Extent, extent_crs: str | None, crs: str | None, resolution: float | None, gsd_m: float | None
+) -> Grid:
+    """The grid of a job that has a place and no raster.
+
+    Args:
+        extent: xmin, ymin, xmax, ymax in ``extent_crs``, by default the grid's own CRS.
+        extent_crs: Of the extent; this or ``crs`` must be given.
+        crs: Of the grid.
+        resolution: Pixel size (CRS units); None: ``gsd_m``, for a CRS in metres or other lengths.
+        gsd_m: What the model was made for (m).
+
+    Raises:
+        InputError: The resolution cannot be told, or the extent is none.
+    """
+    target = parse_crs(crs or extent_crs)
+    if not (extent[0] < extent[2] and extent[1] < extent[3]) or not all(map(math.isfinite, extent)):
+        raise InputError(
+            f"The extent {tuple(extent)} is empty; give xmin, ymin, xmax, ymax with xmin < xmax and ymin < "
+            "ymax."
+        )
+    bounds = project_bounds(extent, parse_crs(extent_crs), target) if extent_crs else tuple(extent)
+    if resolution is None:
+        if gsd_m is None or target.is_geographic:
+            raise InputError(
+                f"No raster is given, and pixels in {describe_crs(target)} have no size to go by; set the "
+                "resolution, or a CRS in metres."
+            )
+        resolution = gsd_m / _linear_unit_m(target)
+    return _snapped(bounds, resolution, target, "check the extent")
+
+
+def _snapped(bounds: Extent, pixel: float, target: CRS | None, advice: str) -> Grid:
+    """A grid over the bounds that starts at a whole multiple of its pixel size."""
     _check_size(pixel, bounds, target)
     if not max(abs(edge) for edge in bounds) / pixel < _MAX_SIDE_PX:
         raise InputError(
             f"The output would lie more than {_MAX_SIDE_PX} pixels from the origin of {describe_crs(target)} "
-            f"at the resolution {pixel:g}; give a larger one, or check where {reference.name} lies."
+            f"at the resolution {pixel:g}; give a larger one, or {advice}."
         )
     left, top = math.floor(bounds[0] / pixel + 1e-3), math.ceil(bounds[3] / pixel - 1e-3)
     right, bottom = math.ceil(bounds[2] / pixel - 1e-3), math.floor(bounds[1] / pixel + 1e-3)
@@ -244,3 +282,10 @@ def _linear_unit_m(crs: CRS) -> float:
 def _nearest(pixels: float) -> int:
     # Rounded first: corners that differ by half a pixel plus float noise must all fall to the same side.
     return math.floor(round(pixels, 3) + 0.5)
+
+
+def latitude_longitude(grid: Grid, row: float, col: float) -> tuple[float, float]:
+    """Latitude and longitude (degrees, WGS 84) of a place given in pixels of a grid with a CRS."""
+    x, y = grid.transform * (col, row)
+    (longitude,), (latitude,) = transform_points(grid.crs, "EPSG:4326", [x], [y])[:2]
+    return latitude, longitude

@@ -157,6 +157,10 @@ class Source:
         twin.align(self._layer, self._classes)
         return twin
 
+    def of_bands(self, bands: list[int], places: tuple[int, ...]) -> Source:
+        """The same raster opened once more, for some of its bands and another grid."""
+        return Source(self.modality, self.spec, self._reopened(), bands, places)
+
     def fingerprint(self) -> dict[str, Any]:
         """What tells whether the file is still the same, whatever its date: size and a hash of ``sample``."""
         sample = self.sample()

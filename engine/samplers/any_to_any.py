@@ -17,10 +17,11 @@ from engine.networks.cop_gen import CopGen, LatentGroup
 from engine.samplers.dpm_solver import singlestep, time_grid
 from engine.samplers.keyed_noise import Noise, Purpose
 from engine.samplers.multistep import multistep
-from engine.samplers.schedule import TRAINING_STEPS, Schedule
+from engine.samplers.prediction import Prediction, data_prediction, noise_prediction, schedule_of
+from engine.samplers.schedule import TRAINING_STEPS
 
 _CLEAN, _NOISE = 0.0, float(TRAINING_STEPS)
-Solver = Literal["singlestep", "multistep"]
+Solver = Literal["singlestep", "multistep", "consistency"]
 _Fixed = dict[str, tuple[Tensor, float]]
 
 
@@ -35,8 +36,11 @@ class JointDenoiser:
         guidance: s in noise + s (noise - noise without the conditions); 0 leaves the second branch away.
         published_ignored: Treat the groups that are neither wanted nor given as the authors' programs do: new
             noise at every evaluation, declared clean. Only to reproduce their results.
+        prediction: What the network predicts.
+        on_evaluation: Called before each evaluation; may raise to cancel.
 
     Attributes:
+        schedule: That of the network.
         wanted: Wanted groups in the network's order, which is that of the state.
         evaluations: Calls so far.
 
@@ -52,10 +56,13 @@ class JointDenoiser:
         noise: Noise,
         guidance: float = 0.0,
         published_ignored: bool = False,
+        prediction: Prediction = "noise",
+        on_evaluation: Callable[[], None] | None = None,
     ) -> None:
         check_request([group.name for group in network.groups], generate, conditions)
         self._network, self._noise, self._guidance = network, noise, guidance
-        self._device = network.pos_embed.device
+        self._prediction, self._on_evaluation = prediction, on_evaluation
+        self._device, self.schedule = network.pos_embed.device, schedule_of(prediction)
         self.wanted: list[LatentGroup] = [group for group in network.groups if group.name in generate]
         self.evaluations = 0
         ignored = [g.name for g in network.groups if g.name not in generate and g.name not in conditions]
@@ -70,9 +77,9 @@ class JointDenoiser:
             unguided = {name: self._drawn("unconditional", name) for name in conditions}
             self._branches.append({**unguided, **rest})
 
-    def initial(self) -> Tensor:
-        """Noise to start from, (B, numbers of all wanted groups)."""
-        return self.joined({group.name: self._noise("initial", group.name) for group in self.wanted})
+    def initial(self, evaluation: int = 0) -> Tensor:
+        """Noise to start from, (B, numbers of all wanted groups); another one for each ``evaluation``."""
+        return self.joined({g.name: self._noise("initial", g.name, evaluation) for g in self.wanted})
 
     def joined(self, latents: Mapping[str, Tensor]) -> Tensor:
         """Latents of the wanted groups as one state on the network's device."""
@@ -86,15 +93,25 @@ class JointDenoiser:
 
     def __call__(self, state: Tensor, t: float) -> Tensor:
         """Noise in the state at time ``t`` of (0, 1]."""
+        return noise_prediction(self._prediction, state, self._output(state, t), t, self.schedule)
+
+    def clean(self, state: Tensor, t: float) -> Tensor:
+        """The clean state that the network sees in one at time ``t`` of (0, 1]."""
+        return data_prediction(self._prediction, state, self._output(state, t), t, self.schedule)
+
+    def _output(self, state: Tensor, t: float) -> Tensor:
+        """The network's own prediction, with guidance."""
+        if self._on_evaluation is not None:
+            self._on_evaluation()
         moving = {name: (latent, TRAINING_STEPS * t) for name, latent in self.split(state).items()}
         for name in self._redrawn:
             moving[name] = self._noise("ignored", name, self.evaluations).to(self._device), _CLEAN
         self.evaluations += 1
         with torch.inference_mode():
-            noise = self._evaluated([{**branch, **moving} for branch in self._branches], len(state))
-        if len(noise) == 1:
-            return noise[0]
-        guided, unguided = noise
+            outputs = self._evaluated([{**branch, **moving} for branch in self._branches], len(state))
+        if len(outputs) == 1:
+            return outputs[0]
+        guided, unguided = outputs
         return guided + self._guidance * (guided - unguided)
 
     def _evaluated(self, branches: list[_Fixed], batch: int) -> list[Tensor]:
@@ -151,7 +168,7 @@ def sample(
             on_evaluation(denoiser.evaluations, steps)
         return denoiser(state, t)
 
-    schedule, state = Schedule(), denoiser.initial()
+    schedule, state = denoiser.schedule, denoiser.initial()
     if solver == "multistep":
         return denoiser.split(multistep(predict, state, steps, schedule))
     return denoiser.split(singlestep(predict, state, time_grid(steps), schedule))

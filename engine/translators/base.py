@@ -88,6 +88,13 @@ def _open(item: ModelItem, device: str, threads: int | None, precision: str, pro
         from engine.translators import feed_forward
 
         return feed_forward.open(item, device, threads, precision, profile)
+    if item.is_joint:
+        from engine.models.tensor_files import require_torch
+
+        require_torch(f"The model {item.id}")
+        from engine.translators import joint_diffusion
+
+        return joint_diffusion.open(item, device, threads, precision, profile)
     from engine.translators import torch_networks
 
     return torch_networks.open(item, device, threads, precision, profile)

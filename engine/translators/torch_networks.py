@@ -93,7 +93,7 @@ class TorchTranslator:
 
         upload = self._from_pinned if self.device == "cuda" else torch.from_numpy
         there = [upload(array) for array in arguments]
-        with torch.inference_mode(), _arithmetic(self._profile):
+        with torch.inference_mode(), arithmetic(self._profile):
             fed = [array.to(dtype=self._dtype, memory_format=self._layout) for array in there]
             # Small dtypes are copied as they are, and widened here.
             result = self._finish(self._network(*fed).float()).to("cpu", non_blocking=True)
@@ -166,7 +166,7 @@ def open(
 
 
 @contextlib.contextmanager
-def _arithmetic(profile: str) -> Iterator[None]:
+def arithmetic(profile: str) -> Iterator[None]:
     """Torch's settings for a profile, one thread at a time: they belong to the process, and are put back."""
     import torch
 
