@@ -63,6 +63,32 @@ def package(
 
 
 @app.command()
+def encode(
+    source: Annotated[Path, typer.Argument(help="CSV file of rasters, or folder of Major TOM's cells.")],
+    output: Annotated[Path, typer.Argument(help="Folder of the store of latents; an earlier run goes on.")],
+    groups: Annotated[
+        str,
+        typer.Option(help="cop-gen-beta, cop-gen, a model package's folder, or a JSON file of groups."),
+    ],
+    autoencoder: Annotated[
+        list[str] | None, typer.Option(help="KEY=FILE of an autoencoder; once for each that the groups name.")
+    ] = None,
+    folder: Annotated[bool, typer.Option("--folder", help="One file a sample rather than an LMDB.")] = False,
+    least_valid: Annotated[
+        float, typer.Option(min=0, max=1, help="A group with a smaller share of valid pixels is left out.")
+    ] = 0.95,
+    batch_size: Annotated[int, typer.Option(min=1, help="Patches a pass.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+) -> None:
+    """Encode patches of rasters, once: experiment=cop_gen_beta and cop_gen train on their latents."""
+    from training.encode import run
+
+    settings = {"least_valid": least_valid, "batch_size": batch_size, "device": device}
+    new = run(source, output, groups, autoencoder or [], folder, **settings)
+    Console().print(f"Wrote {new} new samples to {output}.")
+
+
+@app.command()
 def figures(
     run: Run,
     output: Annotated[Path, typer.Argument(help="Folder for the PNG files.")],

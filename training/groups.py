@@ -21,8 +21,8 @@ def groups_of(source: Any) -> tuple[Group, ...]:
     """Groups in the denoiser's order.
 
     Args:
-        source: ``cop-gen-beta``, ``cop-gen``, the folder of a store, a JSON file with a list of groups, or
-            such a list itself.
+        source: ``cop-gen-beta``, ``cop-gen``, the folder of a store or of a model package, a JSON file with a
+            list of groups, or such a list itself.
 
     Raises:
         InputError: There are no groups there, or they are not valid.
@@ -47,7 +47,8 @@ def latent_group(group: Group) -> LatentGroup:
 
 
 def _read(path: Path) -> tuple[str, Any]:
-    file = path / "store.json" if path.is_dir() else path
+    names = [name for name in ("store.json", "item.json") if (path / name).is_file()]
+    file = path / (names or ["store.json"])[0] if path.is_dir() else path
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ never split between training and validation. ``store.json`` says what the store 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -62,6 +63,9 @@ class LatentStore(Protocol):
     def read(self, key: str) -> Mapping[str, Any]:
         """Groups of a sample; in the authors' stores by their names."""
 
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """Where and when the patch is, see ``scenes.Prepared``; empty in the authors' stores."""
+
 
 def location(key: str) -> str:
     """The place of a sample, without the number of the patch."""
@@ -107,6 +111,12 @@ class LmdbStore:
             raise InputError(f"{where} is missing.")
         return _unpacked(value, where) if _is_safetensors(value) else loads(value, where)
 
+    def metadata(self, key: str) -> dict[str, str]:
+        """See ``LatentStore``."""
+        with self._opened().begin() as transaction:
+            value = transaction.get(key.encode(), b"")
+        return _header(value) if _is_safetensors(value) else {}
+
     def _opened(self) -> Any:
         # An environment must not be used in a process forked from the one that opened it.
         if self._environment is None or self._process != os.getpid():
@@ -134,6 +144,10 @@ class FolderStore:
         file = self._path / _FOLDER / f"{key}.safetensors"
         return _unpacked(file.read_bytes(), f"The sample {file}")
 
+    def metadata(self, key: str) -> dict[str, str]:
+        """See ``LatentStore``."""
+        return _header((self._path / _FOLDER / f"{key}.safetensors").read_bytes())
+
 
 class MomentFolders:
     """The authors' folders: ``<group>/<key>.npy``."""
@@ -151,6 +165,10 @@ class MomentFolders:
             return {name: np.load(file, allow_pickle=False) for name, file in files.items() if file.is_file()}
         except ValueError as error:
             raise InputError(f"The sample {key} is damaged: {error}") from None
+
+    def metadata(self, key: str) -> dict[str, str]:
+        """None."""
+        return {}
 
 
 class StoreWriter:
@@ -189,8 +207,14 @@ class StoreWriter:
         with self._database.begin() as transaction:
             return transaction.get(key.encode()) is not None
 
-    def add(self, samples: Mapping[str, Sample]) -> None:
+    def add(
+        self, samples: Mapping[str, Sample], metadata: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         """Writes some samples, all or none of a database's.
+
+        Args:
+            samples: By key.
+            metadata: Key -> where and when the patch is.
 
         Raises:
             ValueError: A key with other characters than letters, digits, ``_``, ``.`` and ``-``.
@@ -199,7 +223,8 @@ class StoreWriter:
         for key in samples:
             if not _KEY.fullmatch(key):
                 raise ValueError(f"{key!r} cannot be the key of a sample")
-        packed = {key: save(sample) for key, sample in samples.items()}
+        told = metadata or {}
+        packed = {key: save(_in_order(sample), dict(told.get(key, {}))) for key, sample in samples.items()}
         try:
             if self._database is None:
                 for key, value in packed.items():
@@ -236,6 +261,15 @@ def _database(path: Path) -> Any:
 def _is_safetensors(value: bytes) -> bool:
     """Whether it begins with a length and a JSON header of that length; no pickle does."""
     return 8 + int.from_bytes(value[:8], "little") <= len(value) and value[8:9] == b"{"
+
+
+def _in_order(sample: Sample) -> Sample:
+    """Safetensors writes the memory of an array, whatever the order of its axes."""
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in sample.items()}
+
+
+def _header(value: bytes) -> dict[str, str]:
+    return json.loads(value[8 : 8 + int.from_bytes(value[:8], "little")]).get("__metadata__", {})
 
 
 def _unpacked(value: bytes, where: str) -> Sample:

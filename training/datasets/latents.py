@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.models.joint_schema import Group
 from engine.samplers.schedule import TRAINING_STEPS
 from training.datasets.latent_store import LatentStore, location, open_store
+from training.datasets.vector_caches import VectorCaches
 from training.groups import groups_of
 
 _LOG_VARIANCE = (-30.0, 20.0)
@@ -225,6 +226,8 @@ class LatentsModule(L.LightningDataModule):
         ignored: Further locations to set aside: neither trained on nor watched.
         validation_draws: Noise draws a validation sample; always the same ones.
         names: Group -> its name in stores that use another one, as the authors' do.
+        positions: See ``VectorCaches``.
+        dates: See ``VectorCaches``.
     """
 
     def __init__(
@@ -236,8 +239,11 @@ class LatentsModule(L.LightningDataModule):
         ignored: Sequence[str] = (),
         validation_draws: int = 4,
         names: Mapping[str, str] | None = None,
+        positions: str | None = None,
+        dates: str | None = None,
     ) -> None:
         super().__init__()
+        self.positions, self.dates = positions, dates
         self.path, self.groups, self.drawing = Path(store), groups_of(groups), drawing
         self.held_out, self.ignored = tuple(validation), tuple(ignored)
         self.validation_draws, self.names = validation_draws, dict(names or {})
@@ -248,7 +254,7 @@ class LatentsModule(L.LightningDataModule):
     def setup(self, stage: str = "fit") -> None:
         """Open the store and part its locations."""
         if self.store is None:
-            self.store = open_store(self.path)
+            self.store = VectorCaches(open_store(self.path), self.positions, self.dates)
             self.training_keys, self.validation_keys = split(self.store.keys, self.held_out, self.ignored)
 
     def train_dataloader(self) -> DataLoader:

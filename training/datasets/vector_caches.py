@@ -53,6 +53,10 @@ class VectorCaches:
             found[DATE] = self._dates[cell].reshape(1, 1, 3)
         return found
 
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """See ``LatentStore``."""
+        return self._store.metadata(key)
+
     def _position(self, cell: int, key: str) -> NDArray[np.float32]:
         match = _PATCH.fullmatch(key)
         patch = int(match[1]) if match else -1
