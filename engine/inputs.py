@@ -199,7 +199,7 @@ def _check_settings(spec: InputRaster, entry: ContinuousInput | OneHotInput) -> 
         raise InputError(
             f"{len(spec.paths)} files were given for {entry.modality}; a class mask is one file."
         )
-    if spec.legend is not None and not is_mask:
+    if spec.legend is not None and not is_mask and entry.units != "class":
         raise InputError(f"A legend was given for {entry.modality}, which is no class mask; leave it out.")
     known = _UNITS.get("" if is_mask else entry.units, ())
     if spec.units != "auto" and spec.units not in known:

@@ -18,7 +18,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from engine.conditions import Continuous
+from engine.conditions import Continuous, OneHot
 from engine.errors import InputError
 from engine.inputs import (
     Check,
@@ -32,6 +32,7 @@ from engine.inputs import (
     tell_scene_units,
 )
 from engine.modalities.base import Encoder, sample_boxes
+from engine.modalities.class_codes import class_legend, class_mask, to_codes
 from engine.modalities.encoders import encoder
 from engine.modalities.reflectance_units import tell_reflectance, to_dn
 from engine.modalities.vectors import date_vector, position_vector
@@ -92,6 +93,7 @@ class GroupImage:
             values[list(part.places)] = found
             valid &= known.all(axis=0)
         values = self.to_units(values)
+        valid &= np.isfinite(values).all(axis=0)
         values[:, ~valid] = 0
         return values, valid
 
@@ -221,14 +223,8 @@ def _entry(item: ModelItem, modality: str) -> ContinuousInput:
         required=False,
         encoding="continuous",
         bands=tuple(
-            InputBand(
-                name=band.name,
-                common_name=band.common_name,
-                wavelength_um=band.wavelength_um,
-                required=len(groups) == 1,
-            )
-            for group in groups
-            for band in group.bands
+            InputBand(**group.bands[number].model_dump(), required=len(groups) == 1)
+            for group, number in item.bands_of(modality)
         ),
         units=encoder(groups[0]).units,
         normalisation=Linear(kind="linear"),
@@ -246,12 +242,13 @@ def _bind(
     check: Check,
 ) -> None:
     """Adds the groups of a modality that its files have all the bands of."""
-    first, missing = 0, []
+    missing, order = [], item.bands_of(modality)
+    entry = _entry(item, modality)
+    if entry.units == "DN":
+        inputs.units[modality] = _optical_units([_part(entry, source, spec) for source in sources], spec, log)
     for group in item.groups_of(modality):
-        places = range(first, first + len(group.bands))
-        first += len(group.bands)
-        chosen = {place: source for source in sources for place in source.places if place in places}
-        if set(chosen) != set(places):
+        places = {order.index((group, number)): number for number in range(len(group.bands))}
+        if not places.keys() <= {place for source in sources for place in source.places}:
             missing.append(group.name)
             continue
         inputs.images[group.name] = _image(inputs, group, places, sources, spec, log, check)
@@ -270,13 +267,16 @@ def _bind(
 def _image(
     inputs: JointInputs,
     group: Group,
-    places: range,
+    places: dict[int, int],
     sources: Sequence[Source],
     spec: InputRaster,
     log: Log,
     check: Check,
 ) -> GroupImage:
-    """A group on its own grid, with the statistics of the scene."""
+    """A group on its own grid, with the statistics of the scene.
+
+    ``places``: place among the modality's bands -> number of the band in the group.
+    """
     encode = encoder(group)
     layer = _group_layer(inputs.layer, group.pixel)
     entry = ContinuousInput(
@@ -289,11 +289,7 @@ def _image(
     )
     parts = []
     for source in sources:
-        own = [
-            (p - places.start, band)
-            for p, band in zip(source.places, source.bands, strict=True)
-            if p in places
-        ]
+        own = [(places[p], band) for p, band in zip(source.places, source.bands, strict=True) if p in places]
         if own:
             part = source.of_bands([band for _, band in own], tuple(place for place, _ in own))
             inputs.sources.append(part)
@@ -309,9 +305,9 @@ def _image(
         inputs.units[group.modality] = found
     to_units = _unchanged
     if encode.units == "DN":
-        found = inputs.units.get(group.modality) or _optical_units(parts, samples, spec, log)
-        inputs.units[group.modality] = found
-        to_units = functools.partial(to_dn, units=found)
+        to_units = functools.partial(to_dn, units=inputs.units[group.modality])
+    elif encode.units == "class":
+        to_units = _class_codes(group, parts[0].source, inputs, spec, check)
     image = GroupImage(group, encode, layer, tuple(parts), to_units)
     if not encode.needs_statistics:
         return image
@@ -345,19 +341,29 @@ def _in_decibel(
     return told, told[0].units
 
 
-def _optical_units(
-    parts: Sequence[Continuous], samples: Sequence[Pixels], spec: InputRaster, log: Log
-) -> str:
+def _class_codes(
+    group: Group, source: Source, inputs: JointInputs, spec: InputRaster, check: Check
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """From the raster's values to the group's codes; refuses values without a class before the run."""
+    legend, layer = class_legend(group, spec.legend), _group_layer(inputs.layer, group.pixel)
+    outer = inputs.box.snapped_out(group.pixel, inputs.layer.origin)
+    used = _coarse(outer, group.pixel, inputs.layer.origin, layer.origin)
+    OneHot(class_mask(group), source, legend).check_classes(used, check)
+    return functools.partial(to_codes, group=group, legend=legend)
+
+
+def _optical_units(parts: Sequence[Continuous], spec: InputRaster, log: Log) -> str:
+    """What the numbers of all bands of a modality mean."""
     if spec.units != "auto":
         return spec.units
     values, texts = [], []
-    for part, sample in zip(parts, samples, strict=True):
-        physical, valid = part.physical(sample)
+    for part in parts:
+        physical, valid = part.physical(part.source.sample())
         values.append(physical[valid])
         dataset = part.source.dataset
         texts += [dataset.name, *(f"{key}={value}" for key, value in dataset.tags().items())]
-    reading = tell_reflectance(np.concatenate(values), texts)
     source = parts[0].source
+    reading = tell_reflectance(np.concatenate(values), texts, source.dataset.dtypes[source.bands[0] - 1])
     text = (
         f"The {source.modality} raster {source.dataset.name} is taken for {reading.units} ({reading.reason})"
     )

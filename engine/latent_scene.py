@@ -148,13 +148,17 @@ class LatentScene:
 
     def _physical(self, images: dict[str, Array], chunk: Box, valid: NDArray[np.bool_]) -> dict[str, Array]:
         """Modality -> (C, H, W) over the chunk, its groups' bands one after the other."""
-        found: dict[str, list[Array]] = {}
-        for name, image in images.items():
-            group = next(g for g in self.item.groups if g.name == name)
-            values = self._on_layer(group, image, chunk)
-            np.copyto(values, np.nan, where=~valid)
-            found.setdefault(group.modality, []).append(values)
-        return {modality: np.concatenate(parts) for modality, parts in found.items()}
+        groups = {group.name: group for group in self.item.groups}
+        values = {name: self._on_layer(groups[name], image, chunk) for name, image in images.items()}
+        found: dict[str, Array] = {}
+        for modality in dict.fromkeys(groups[name].modality for name in images):
+            parts = self.item.groups_of(modality)
+            found[modality] = values[parts[0].name]
+            if len(parts) > 1:
+                order = self.item.bands_of(modality)
+                found[modality] = np.stack([values[group.name][number] for group, number in order])
+            np.copyto(found[modality], np.nan, where=~valid)
+        return found
 
     def _on_layer(self, group: Group, image: Array, chunk: Box) -> Array:
         """Physical values of a group over the chunk, coarse pixels repeated."""

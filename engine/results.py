@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.item import ModelItem
-from engine.models.schema import Output
+from engine.models.schema import Output, OutputBand
 from engine.raster.encode import TAG_DOMAIN, Layout
 from engine.result_files import ResultFile
 
@@ -21,25 +22,34 @@ def file_layout(file: ResultFile, item: ModelItem, tags: Mapping[str, Mapping[st
     """What a file of a job holds."""
     output = modality_output(item, file.modality)
     if file.kind == "sample":
-        return sample_layout(output, tags)
+        return replace(sample_layout(output, tags), palette=_palette(item, file.modality, output))
     return (
         agreement_layout(output, tags) if is_class_map(item, file.modality) else spread_layout(output, tags)
     )
 
 
 def modality_output(item: ModelItem, modality: str) -> Output:
-    """How a modality is stored; its groups' bands one after the other, as the first group's."""
+    """How a modality is stored; several groups' bands in the order of ``ModelItem.bands_of``."""
     if item.output is not None:
         return item.output
     from engine.modalities.encoders import encoder
     from engine.modalities.vectors import vector_output
 
-    outputs = [
-        vector_output(group) if group.is_vector else encoder(group).output
-        for group in item.groups_of(modality)
-    ]
-    bands = tuple(band for output in outputs for band in output.bands)
-    return outputs[0].model_copy(update={"bands": bands})
+    groups = item.groups_of(modality)
+    if groups[0].is_vector:
+        return vector_output(groups[0])
+    outputs = {group.name: encoder(group).output for group in groups}
+    output = outputs[groups[0].name]
+    if len(groups) == 1:
+        return output
+    bands = [outputs[group.name].bands[number] for group, number in item.bands_of(modality)]
+    return output.model_copy(update={"bands": tuple(_coloured(band) for band in bands)})
+
+
+def _coloured(band: OutputBand) -> OutputBand:
+    """With the colour that its name says, so that any viewer shows true colour."""
+    known = band.common_name in ("red", "green", "blue")
+    return band.model_copy(update={"color": band.common_name}) if known else band
 
 
 def is_class_map(item: ModelItem, modality: str) -> bool:
@@ -66,6 +76,12 @@ def spread_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layo
     """The file of mean and standard deviation, in physical units."""
     names = tuple(f"{band.name} {what}" for band in output.bands for what in ("mean", "standard deviation"))
     return Layout("float32", float("nan"), names, (None,) * len(names), output.units, tags=tags)
+
+
+def _palette(item: ModelItem, modality: str, output: Output) -> dict[int, tuple[int, int, int]] | None:
+    if output.dtype != "uint8" or not is_class_map(item, modality):
+        return None
+    return {entry.value: entry.color for entry in item.groups_of(modality)[0].encoding.classes}
 
 
 def agreement_layout(output: Output, tags: Mapping[str, Mapping[str, str]]) -> Layout:

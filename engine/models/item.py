@@ -143,6 +143,21 @@ class ModelItem(BaseModel):
             return found
         raise ModelError(f"The model {self.id} knows no {modality}; it knows {', '.join(self._modalities)}.")
 
+    def bands_of(self, modality: str) -> tuple[tuple[Group, int], ...]:
+        """(group, number of the band in it) in the order of the modality's rasters: by wavelength.
+
+        The only group of a modality has its own order.
+
+        Raises:
+            ModelError: The model has no such modality.
+        """
+        groups = self.groups_of(modality)
+        bands = [(group, number) for group in groups for number in range(len(group.bands))]
+        lengths = [group.bands[number].wavelength_um for group, number in bands]
+        if len(groups) > 1 and None not in lengths:
+            bands = [band for _, band in sorted(zip(lengths, bands, strict=True), key=lambda pair: pair[0])]
+        return tuple(bands)
+
     def asset(self, key: str) -> Path:
         """The file of an asset."""
         return self.folder / self.assets[key].href

@@ -39,6 +39,8 @@ class Layout:
         colors: Colour interpretation of each band, None for undefined.
         units: Of the physical values.
         scale, offset: physical = stored * scale + offset.
+        palette: Class code -> red, green and blue, of a class map in one uint8 band; overviews then show the
+            most frequent class.
         tags: Domain ("" for the default one) -> key -> text.
     """
 
@@ -49,6 +51,7 @@ class Layout:
     units: str
     scale: float = 1.0
     offset: float = 0.0
+    palette: Mapping[int, tuple[int, int, int]] | None = None
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -147,10 +150,13 @@ class Encoder:
         dataset.units = [layout.units] * len(layout.names)
         dataset.scales = [layout.scale] * len(layout.names)
         dataset.offsets = [layout.offset] * len(layout.names)
-        dataset.colorinterp = [
-            ColorInterp[color] if color else ColorInterp.gray if number == 0 else ColorInterp.undefined
-            for number, color in enumerate(layout.colors)
-        ]
+        if layout.palette:
+            dataset.write_colormap(1, dict(layout.palette))
+        else:
+            dataset.colorinterp = [
+                ColorInterp[color] if color else ColorInterp.gray if number == 0 else ColorInterp.undefined
+                for number, color in enumerate(layout.colors)
+            ]
         for domain, values in tags.items():
             dataset.update_tags(ns=domain or None, **values)
 

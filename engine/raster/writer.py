@@ -198,7 +198,8 @@ class MosaicWriter:
             with gdal_errors_raised():
                 if factors:
                     with rasterio.open(self.part, "r+", NUM_THREADS="ALL_CPUS") as dataset:
-                        dataset.build_overviews(factors, Resampling.average)
+                        palette = self._encoder.layout.palette
+                        dataset.build_overviews(factors, Resampling.mode if palette else Resampling.average)
                 self._check_overviews(len(factors))
                 if self._encoder.copy is not None:
                     self._copy(*self._encoder.copy)
