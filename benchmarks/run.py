@@ -29,6 +29,7 @@ FIGURES = {
     "deepness": "Against the method of Deepness (tile by tile, one thread)",
     "identity": "S5: same pixels over threads, order, chunks, kill and resume, Dask, formats, sub-extent",
     "visible": "Seams: S1 to S4 on real scenes",
+    "joint_import": "COP-GEN-Beta at its published size",
 }
 PREFACE = (
     "Made by `make bench`; `bench.json` holds all that the values were computed from. A figure of seams",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Family = Literal["cop-gen-beta", "cop-gen"]
 
 # The sampling program of COP-GEN-Beta knows these sets, by their number.
-_BETA_MODALITIES = {
+BETA_MODALITIES = {
     2: ("s1_rtc", "s2_l2a"),
     3: ("dem", "s1_rtc", "s2_l1c"),
     4: ("dem", "s1_rtc", "s2_l1c", "s2_l2a"),
@@ -125,7 +125,7 @@ def recognise(
         _check_count(family, len(embeddings), (len(groups),), where)
         check_order(tensors, where)
     else:
-        _check_count(family, len(embeddings), tuple(_BETA_MODALITIES), where)
+        _check_count(family, len(embeddings), tuple(BETA_MODALITIES), where)
         groups, sampler = _resized(groups, sampler, tensors, embeddings, where)
     width = tensors["pos_embed"].shape[2]
     return groups, sampler.model_copy(update={"heads": heads or _published_heads(width, where)})
@@ -194,7 +194,7 @@ def _resized(
         tuple(
             group.model_copy(update={"latent": group.latent.model_copy(update=shape)})
             for group in groups
-            if group.name in _BETA_MODALITIES[count]
+            if group.name in BETA_MODALITIES[count]
         ),
         sampler.model_copy(update={"window_px": _REDUCTION * side, "stride_px": stride}),
     )
