@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import engine
-from engine import cli_models, cli_tools
+from engine import cli_evaluate, cli_models, cli_tools
 from engine import cli_options as options
 from engine.cli_errors import plain_errors, reported
 from engine.cli_terminal import run_interruptibly
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_models.app, name="models")
 cli_tools.register(app)
+cli_evaluate.register(app)
 
 # Panels of the help of ``run``.
 _GRID, _INPUTS = "Where", "More about the inputs"

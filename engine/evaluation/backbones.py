@@ -200,15 +200,17 @@ def _recognised(tensors: Mapping[str, Tensor], path: Path) -> str:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
+        path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"The weights {path} cannot be read: {error.strerror}.") from None
+    try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             tensors = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"The weights {path} cannot be read: {error.strerror or error}.") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
+    except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"The weights {path} hold no plain tensors ({reason}); nothing was run.") from None
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):

@@ -83,7 +83,7 @@ def choose_bands(
         InputError: A band does not exist, or which one is which cannot be told.
     """
     if asked is not None:
-        chosen: list[int | None] = [_named(bands, band, entry.modality) for band in asked]
+        chosen: list[int | None] = [named_band(bands, band, entry.modality) for band in asked]
     else:
         chosen = _by_name(bands, entry) or list(bands.measured)
     _check_count(bands, entry, chosen, asked is not None)
@@ -96,7 +96,7 @@ def mask_bands(bands: BandList, modality: str, asked: Sequence[int | str] | None
     Raises:
         InputError: The file has another number of bands and none was chosen.
     """
-    chosen = [_named(bands, band, modality) for band in asked] if asked is not None else bands.measured
+    chosen = [named_band(bands, band, modality) for band in asked] if asked is not None else bands.measured
     is_color = len(chosen) == 3 and colors and all(bands[number].dtype == "uint8" for number in chosen)
     if len(chosen) == 1 or is_color:
         return chosen
@@ -113,7 +113,12 @@ def _bands_of(file: int, dataset: DatasetReader, by_file_name: bool) -> Iterator
         yield Band(file, number, text or fallback, dtype, use == ColorInterp.alpha)
 
 
-def _named(bands: BandList, band: int | str, modality: str) -> int:
+def named_band(bands: BandList, band: int | str, modality: str) -> int:
+    """Number of the band that a user means by a number or a name.
+
+    Raises:
+        InputError: There is none, or several.
+    """
     if isinstance(band, int):
         if band in bands.numbers:
             return band
@@ -162,20 +167,20 @@ def _check_count(bands: BandList, entry: ContinuousInput, chosen: list[int | Non
 
 
 def _names(band: InputBand) -> set[str]:
-    names = _words(band.name) if len(_words(band.name)) == 1 else {_word(band.name)}
+    names = _words(band.name) if len(_words(band.name)) == 1 else {plain_name(band.name)}
     if band.common_name:
-        names = names | {_word(band.common_name)}
-    return names | _SYNONYMS.get(_word(band.name), set())
+        names = names | {plain_name(band.common_name)}
+    return names | _SYNONYMS.get(plain_name(band.name), set())
 
 
 def _description(band: Band) -> set[str]:
-    return _words(band.text) | {_word(band.text)} - {""}
+    return _words(band.text) | {plain_name(band.text)} - {""}
 
 
 def _words(text: str) -> set[str]:
-    return {_word(part) for part in re.split(r"[^0-9A-Za-z]+", text) if part}
+    return {plain_name(part) for part in re.split(r"[^0-9A-Za-z]+", text) if part}
 
 
-def _word(text: str) -> str:
-    """Case and leading zeros of a number do not matter: B08 is b8."""
+def plain_name(text: str) -> str:
+    """A band's name for comparisons: case and leading zeros of a number do not matter: B08 is b8."""
     return re.sub(r"^([a-z]+)0+(?=\d)", r"\1", re.sub(r"[^0-9a-z]+", "", text.casefold()))

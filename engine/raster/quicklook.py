@@ -58,7 +58,7 @@ def write_png(picture: NDArray[np.uint8], target: Path) -> None:
     """
     part = target.with_name(target.name + ".part")
     try:
-        part.write_bytes(_png(picture))
+        part.write_bytes(png_bytes(picture))
         part.replace(target)
     except OSError as error:
         raise OutputError(f"The picture {target} cannot be written: {error.strerror}.") from error
@@ -66,7 +66,8 @@ def write_png(picture: NDArray[np.uint8], target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """(4, H, W) uint8 RGBA as the bytes of a PNG."""
     _, height, width = picture.shape
     with MemoryFile() as memory:
         with warnings.catch_warnings():

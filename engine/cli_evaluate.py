@@ -1,0 +1,144 @@
+"""``eo-translate evaluate`` and ``evaluate-sets``: how good results are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli_errors import plain_errors
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from engine.evaluation.report import Report
+
+_Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of AlexNet, VGG-16, ResNet-50 or Inception v3, for the scores that look through "
+        "one; repeat it. Nothing is downloaded.",
+    ),
+]
+_Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Report to write.")]
+_Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers; - prints them.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(plain_errors(evaluate))
+
+
+def evaluate(
+    reference: Annotated[Path, typer.Argument(help="The truth: a raster.")],
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULT...", help="One result, or several samples.")
+    ],
+    bands: Annotated[
+        str | None, typer.Option(help="Bands of the reference to compare, as B04,B03 or 1,2.")
+    ] = None,
+    result_bands: Annotated[str | None, typer.Option(help="Bands of the results, in that order.")] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="The rasters are maps of classes.")] = False,
+    reference_scale: Annotated[
+        float | None, typer.Option(help="Factor on the reference's values, as 0.0001 for digital numbers.")
+    ] = None,
+    result_scale: Annotated[float | None, typer.Option(help="Factor on the results' values.")] = None,
+    reference_nodata: Annotated[float | None, typer.Option(help="Overrides the reference's nodata.")] = None,
+    result_nodata: Annotated[float | None, typer.Option(help="Overrides the results' nodata.")] = None,
+    value_range: Annotated[
+        str | None, typer.Option("--range", metavar="LOW,HIGH", help="Value range for PSNR and SSIM.")
+    ] = None,
+    tile: Annotated[
+        int, typer.Option(min=32, max=1024, help="Side of the tiles taken as images (px).")
+    ] = 256,
+    multispectral: Annotated[
+        Path | None, typer.Option(help="For QNR: the coarse image that the result sharpens.")
+    ] = None,
+    pan: Annotated[Path | None, typer.Option(help="For QNR: the fine panchromatic image.")] = None,
+    weights: _Weights = None,
+    html: _Html = None,
+    json_file: _Json = None,
+) -> None:
+    """Compare results with the truth: eo-translate evaluate truth.tif result.tif --html report.html."""
+    from engine.evaluation.evaluate import evaluate as compare
+
+    printed = json_file == Path("-")
+    comparison = _comparison(
+        reference=_raster(reference, bands, reference_scale, reference_nodata),
+        results=[_raster(result, result_bands, result_scale, result_nodata) for result in results],
+        kind="classes" if classes else "continuous",
+        value_range=_numbers(value_range),
+        tile_px=tile,
+        multispectral=multispectral and _raster(multispectral, None, None, None),
+        pan=pan and _raster(pan, None, None, None),
+        weights=weights or [],
+        html=html and str(html),
+        json_file=None if printed or json_file is None else str(json_file),
+    )
+    report = compare(comparison)
+    if printed:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        _print(report)
+
+
+def _comparison(**given: Any) -> Any:
+    from pydantic import ValidationError
+
+    from engine.evaluation.request import Comparison
+
+    try:
+        return Comparison.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"The setting {where} is invalid: {first['msg']}.") from None
+
+
+def _raster(path: Path, bands: str | None, scale: float | None, nodata: float | None) -> dict[str, Any]:
+    given = {"path": str(path), "scale": scale, "nodata": nodata}
+    if bands is not None:
+        words = [word.strip() for word in bands.split(",")]
+        given["bands"] = [int(word) if word.isdigit() else word for word in words]
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _numbers(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"The value range {text!r} must be two numbers, as in 0,1.") from None
+    return low, high
+
+
+def _print(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from engine.evaluation import catalogue
+
+    scores = catalogue.CLASSES if report.kind == "classes" else catalogue.of_values()
+    columns = [f"{number}" for number in range(1, len(report.results) + 1)]
+    head = ["mean", "best", *columns] if report.samples else ["value"]
+    table = Table("score", *head, "better", box=None)
+    for name, score in scores.items():
+        values = [result.scores.get(name) for result in report.results]
+        if all(value is None for value in values):
+            continue
+        over = [report.samples.get(name, {}).get(kind) for kind in ("mean", "best")] if report.samples else []
+        cells = ["-" if value is None else f"{value:.4g}" for value in (*over, *values)]
+        table.add_row(score.title, *cells, catalogue.ARROWS[score.better])
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(
+        f"{report.pixels} pixels ({report.share:.1%} of the common part), {', '.join(report.bands)}"
+    )
+    if report.samples:
+        console.print("best: each score's own best sample, so optimistic; no one sample need have them all.")
+    for line in [*report.notes, *(f"Not computed: {line}" for line in report.missing)]:
+        console.print(line, markup=False)
