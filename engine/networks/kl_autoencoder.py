@@ -18,6 +18,8 @@ from engine.networks.state_dicts import check_tensors
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
+    from engine.networks.small_decoder import SmallDecoder
+
 STABLE_DIFFUSION_SCALE = 0.18215
 _NORM_GROUPS = 32
 _MAX_LEVELS, _MAX_BLOCKS, _MAX_WIDTH = 8, 8, 4096
@@ -30,10 +32,16 @@ class LatentCodec:
     Args:
         autoencoder: On its device and in its precision.
         scale: Factor between the autoencoder's latents and those of the denoiser.
+        decoder: Decodes in place of the autoencoder's own decoder, if there is one.
     """
 
-    def __init__(self, autoencoder: AutoencoderKL, scale: float) -> None:
-        self.autoencoder, self.scale = autoencoder, scale
+    def __init__(self, autoencoder: AutoencoderKL, scale: float, decoder: SmallDecoder | None = None) -> None:
+        self.autoencoder, self.scale, self.decoder = autoencoder, scale, decoder
+
+    @property
+    def networks(self) -> tuple[torch.nn.Module, ...]:
+        """What must lie on one device."""
+        return (self.autoencoder,) if self.decoder is None else (self.autoencoder, self.decoder)
 
     @torch.inference_mode()
     def moments(self, image: Tensor) -> Tensor:
@@ -50,6 +58,8 @@ class LatentCodec:
     @torch.inference_mode()
     def decode(self, latent: Tensor) -> Tensor:
         """(B, z, h, w) of the denoiser -> (B, C, f h, f w) float32, about [-1, 1], not clamped."""
+        if self.decoder is not None:
+            return self.decoder(self._ready(latent)).float()
         return self.autoencoder.decode(self._ready(latent / self.scale)).sample.float()
 
     def _ready(self, tensor: Tensor) -> Tensor:

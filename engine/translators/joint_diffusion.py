@@ -212,7 +212,8 @@ class JointTranslator:
             key = self._groups[group].latent.autoencoder
             sharing = [name for name, g in self._groups.items() if g.latent.autoencoder == key]
             for name, codec in load_networks(self.item, sharing, denoiser=False).codecs.items():
-                self._ready(codec.autoencoder)
+                for network in codec.networks:
+                    self._ready(network)
                 self._codecs[name] = codec
         return self._codecs[group]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from engine.networks.cop_gen import CopGen, LatentGroup
     from engine.networks.kl_autoencoder import LatentCodec
+    from engine.networks.small_decoder import SmallDecoder
 
 _COLOUR_THUMBNAILS = ("sentinel2-thumbnail", "sentinel1-thumbnail", "hillshade-thumbnail")
 
@@ -27,7 +28,7 @@ class Networks:
     Attributes:
         denoiser: None where it was not asked for.
         codecs: By group name, of the groups asked for; a group whose values are its latent has none. Groups
-            that share an asset share one autoencoder.
+            that share an asset share one autoencoder, each with its own small decoder where it names one.
     """
 
     denoiser: CopGen | None
@@ -44,8 +45,8 @@ def load_networks(item: ModelItem, groups: Collection[str] | None = None, denois
 
     Raises:
         MissingPackageError: torch, safetensors or diffusers is not installed.
-        ModelError: A file is damaged; a tensor is missing, unexpected or misshapen; or an autoencoder does
-            not make the latents that the item describes.
+        ModelError: A file is damaged; a tensor is missing, unexpected or misshapen; or an autoencoder or
+            decoder is not for the images and latents that the item describes.
     """
     wanted = [group for group in item.groups if groups is None or group.name in groups]
     autoencoders: dict[str, AutoencoderKL] = {}
@@ -115,7 +116,26 @@ def _codec(item: ModelItem, group: Group, autoencoders: dict[str, AutoencoderKL]
         from engine.networks.kl_autoencoder import autoencoder_from_tensors
 
         autoencoders[key] = autoencoder_from_tensors(tensors, str(path))
-    check_autoencoder(group, autoencoders[key], item.sampler.window_px // group.pixel, str(path))
+    image_px = item.sampler.window_px // group.pixel
+    check_autoencoder(group, autoencoders[key], image_px, str(path))
     from engine.networks.kl_autoencoder import LatentCodec
 
-    return LatentCodec(autoencoders[key], group.latent.scale)
+    decoder = _small_decoder(item, group, image_px) if group.latent.decoder else None
+    return LatentCodec(autoencoders[key], group.latent.scale, decoder)
+
+
+def _small_decoder(item: ModelItem, group: Group, image_px: int) -> SmallDecoder:
+    path, latent = item.asset(group.latent.decoder), group.latent
+    tensors = read_package_tensors(path, item.id)
+    from engine.networks.small_decoder import small_decoder_from_tensors
+
+    decoder = small_decoder_from_tensors(tensors, str(path))
+    found = (decoder.enter[0].in_channels, decoder.leave.out_channels, decoder.factor)
+    expected = (latent.channels, image_channels(group), image_px / latent.height)
+    if found != expected:
+        raise ModelError(
+            f"The decoder {path} does not fit the group {group.name}: it turns {found[0]} channels into "
+            f"{found[1]} bands {found[2]} times finer, and {expected[0]} into {expected[1]} bands "
+            f"{expected[2]:g} times finer are described."
+        )
+    return decoder

@@ -1,6 +1,7 @@
 """Packages of the family joint-diffusion: what is loaded, what contradicts itself, and the commands."""
 
 import json
+import shutil
 
 import pytest
 
@@ -13,7 +14,10 @@ from typer.testing import CliRunner  # noqa: E402
 
 from engine.cli_models import app  # noqa: E402
 from engine.errors import ModelError  # noqa: E402
+from engine.models.item import ModelItem  # noqa: E402
 from engine.models.verify import verify  # noqa: E402
+from engine.models.weights import sha256_file  # noqa: E402
+from engine.networks.small_decoder import SmallDecoder  # noqa: E402
 from engine.translators.joint_networks import load_networks  # noqa: E402
 
 
@@ -23,8 +27,21 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("EO_TRANSLATE_MODELS", raising=False)
 
 
-def test_only_the_networks_asked_for_are_loaded(tmp_path):
-    item = beta_package(tmp_path)
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder / "home"))
+        return beta_package(folder).folder
+
+
+@pytest.fixture
+def item(made_once, tmp_path):
+    """A copy that may be spoilt."""
+    return ModelItem.load(shutil.copytree(made_once, tmp_path / made_once.name))
+
+
+def test_only_the_networks_asked_for_are_loaded(item):
     networks = load_networks(item, ["dem", "s2_l2a"])
     assert sorted(networks.codecs) == ["dem", "s2_l2a"]
     assert networks.codecs["dem"].autoencoder is networks.codecs["s2_l2a"].autoencoder
@@ -35,8 +52,7 @@ def test_only_the_networks_asked_for_are_loaded(tmp_path):
         load_networks(item, ["dem"])
 
 
-def test_weights_changed_after_the_import_are_found(tmp_path):
-    item = beta_package(tmp_path)
+def test_weights_changed_after_the_import_are_found(item):
     save_file(autoencoder_state(seed=1), item.asset("autoencoder"))
     with pytest.raises(ModelError, match="damaged or was changed"):
         verify(item.folder)
@@ -85,15 +101,14 @@ def _sampler(**fields):
         (lambda p, a: a["autoencoder"].update(href="model.safetensors"), "same file"),
     ],
 )
-def test_item_that_contradicts_itself(tmp_path, change, match):
-    folder = edited(beta_package(tmp_path), change)
+def test_item_that_contradicts_itself(item, change, match):
+    folder = edited(item, change)
     with pytest.raises(ModelError, match=match) as caught:
         verify(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_autoencoder_of_another_model_in_the_package(tmp_path):
-    item = beta_package(tmp_path)
+def test_autoencoder_of_another_model_in_the_package(item):
 
     def swap(properties, assets):
         assets["model"]["href"], assets["autoencoder"]["href"] = (
@@ -110,6 +125,38 @@ def test_autoencoder_of_another_model_in_the_package(tmp_path):
 
 def command(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def with_decoder(item, **sizes):
+    """The package with a small decoder for dem."""
+    network = SmallDecoder(**{"latent": 4, "channels": 3, "widths": (8,) * 4, "blocks": (1,) * 4} | sizes)
+    path = item.folder / "small.safetensors"
+    save_file(network.state_dict(), path)
+    asset = {"href": path.name, "file:size": path.stat().st_size, "file:checksum": "1220" + sha256_file(path)}
+
+    def name_it(properties, assets):
+        assets["small"] = asset
+        properties["eo_translate:groups"][0]["latent"]["decoder"] = "small"
+
+    return ModelItem.load(edited(item, name_it)), network.eval()
+
+
+def test_small_decoder_decodes_its_group_alone(item):
+    item, network = with_decoder(item)
+    verify(item.folder)
+    codecs = load_networks(item, ["dem", "s1_rtc"], denoiser=False).codecs
+    assert codecs["dem"].autoencoder is codecs["s1_rtc"].autoencoder
+    latent = torch.randn(1, 4, 8, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(codecs["dem"].decode(latent), network(latent), rtol=0, atol=1e-6)
+    assert not torch.allclose(codecs["s1_rtc"].decode(latent), codecs["dem"].decode(latent))
+
+
+@pytest.mark.parametrize("sizes", [{"latent": 8}, {"channels": 1}, {"widths": (8,) * 3, "blocks": (1,) * 3}])
+def test_small_decoder_that_does_not_fit(item, sizes):
+    item, _ = with_decoder(item, **sizes)
+    with pytest.raises(ModelError, match="does not fit the group dem"):
+        verify(item.folder)
 
 
 def test_commands(tmp_path):
