@@ -53,11 +53,12 @@ def package(
     run: Run,
     output: Annotated[Path, typer.Argument(help="Folder of the model package to write.")],
 ) -> None:
-    """Export a run to ONNX, checked against torch, and write it as a model package with its scores."""
+    """Write a run as a model package with its scores; feed-forward models as ONNX, checked against torch."""
+    from training import export, export_joint
     from training.evaluate import SCORES_NAME
-    from training.export import package as write
 
     scores = run / SCORES_NAME
+    write = export_joint.package if export_joint.is_joint(run) else export.package
     write(run, output, json.loads(scores.read_text()) if scores.is_file() else None)
     Console().print(f"Wrote {output}.")
 

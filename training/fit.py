@@ -40,7 +40,7 @@ def fit(config: DictConfig) -> Path:
     logger = TensorBoardLogger(output, name="", version="log")
     trainer = L.Trainer(
         **config.trainer,
-        callbacks=[best, *kept],
+        callbacks=[best, *kept, *_grids(config)],
         plugins=[WholeCheckpoints()],
         logger=logger,
         num_sanity_val_steps=0,
@@ -63,6 +63,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         part.parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, part)
         part.replace(path)
+
+
+def _grids(config: DictConfig) -> list[L.Callback]:
+    """Pictures of samples, where the recipe asks for them."""
+    return [instantiate(config.grids, _convert_="all")] if config.get("grids") else []
 
 
 def _checkpoints(config: DictConfig, output: Path) -> list[ModelCheckpoint]:

@@ -80,11 +80,12 @@ TINY = (
     "task.optimisation.averaging=0.9",
     "trainer.precision=32-true",
     "trainer.max_epochs=3",
+    "grids.requests=[]",
 )
 
 
 def start(output, store, *more, experiment="cop_gen_beta"):
-    words = [f"experiment={experiment}", f"output={output}", f"data.store={store}", f"groups={store}"]
+    words = [f"experiment={experiment}", f"output={output}", f"data.store={store}", f"groups_from={store}"]
     return subprocess.Popen(
         [sys.executable, "-m", "training.cli", *words, *TINY, *more],
         stdout=subprocess.PIPE,

@@ -17,7 +17,7 @@ pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diff
 
 from engine.errors import InputError
 from engine.modalities.vectors import date_vector, position_vector
-from engine.models.checkpoint_import import read_tensors
+from engine.models.tensor_files import read_tensors
 from engine.networks.kl_autoencoder import LatentCodec, autoencoder_from_tensors
 from training.datasets.latent_store import open_store
 from training.datasets.major_tom_products import day_in

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from engine.errors import InputError
-from engine.models.checkpoint_import import read_tensors
 from engine.models.joint_schema import Group
+from engine.models.tensor_files import read_tensors
 from engine.models.weights import sha256_file
 from engine.networks.kl_autoencoder import LatentCodec, autoencoder_from_tensors
 from training.datasets.latent_store import Sample, StoreInfo, StoreWriter
@@ -38,7 +38,7 @@ def load_codecs(
     keys = {group.latent.autoencoder for group in groups if group.latent.autoencoder}
     if missing := sorted(keys - set(autoencoders)):
         raise InputError(
-            f"The weights of the autoencoder {missing[0]} are missing; give --autoencoder {missing[0]}=FILE."
+            f"The weights of the autoencoder {missing[0]} are missing; name its file under {missing[0]}."
         )
     made = {
         key: autoencoder_from_tensors(read_tensors(autoencoders[key]), str(autoencoders[key])).to(device)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from engine.models.checkpoint_import import read_tensors
+from engine.models.tensor_files import read_tensors
 from engine.networks.cop_gen import CopGen
 from engine.networks.state_dicts import check_tensors
 from engine.samplers.prediction import Prediction, target
