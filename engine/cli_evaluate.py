@@ -13,6 +13,7 @@ from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.evaluation.report import Report
+    from engine.evaluation.set_scores import SetReport
 
 _Weights = Annotated[
     list[str] | None,
@@ -30,10 +31,11 @@ _Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(plain_errors(evaluate))
+    app.command("evaluate-sets")(plain_errors(evaluate_sets))
 
 
 def evaluate(
-    reference: Annotated[Path, typer.Argument(help="The truth: a raster.")],
+    reference: Annotated[Path, typer.Argument(help="The truth: a raster; or a CSV of positions or dates.")],
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULT...", help="One result, or several samples.")
     ],
@@ -65,6 +67,9 @@ def evaluate(
     """Compare results with the truth: eo-translate evaluate truth.tif result.tif --html report.html."""
     from engine.evaluation.evaluate import evaluate as compare
 
+    if reference.suffix.lower() == ".csv":
+        _evaluate_tables(reference, results, json_file)
+        return
     printed = json_file == Path("-")
     comparison = _comparison(
         reference=_raster(reference, bands, reference_scale, reference_nodata),
@@ -80,9 +85,66 @@ def evaluate(
     )
     report = compare(comparison)
     if printed:
-        typer.echo(json.dumps(report.as_dict(), indent=2))
+        _written(report.as_dict(), json_file)
     else:
         _print(report)
+
+
+def _evaluate_tables(reference: Path, results: list[Path], json_file: Path | None) -> None:
+    from engine.evaluation.vectors import evaluate_tables
+
+    found = {str(result): evaluate_tables(reference, result) for result in results}
+    if _written({"reference": str(reference), "results": found}, json_file):
+        return
+    for path, scores in found.items():
+        typer.echo(path)
+        for name, value in scores.items():
+            typer.echo(f"  {name} {value:.6g}")
+
+
+def evaluate_sets(
+    real: Annotated[Path, typer.Argument(help="Folder with a folder of real images a place.")],
+    generated: Annotated[Path, typer.Argument(help="The same of generated images.")],
+    bands: Annotated[str | None, typer.Option(help="Bands to compare, as B02,B03,B04; default: all.")] = None,
+    real_scale: Annotated[float, typer.Option(help="Factor on the real images' values.")] = 1.0,
+    generated_scale: Annotated[float, typer.Option(help="Factor on the generated images' values.")] = 1.0,
+    grid: Annotated[
+        Path | None,
+        typer.Option(help="COP-GEN's benchmark_grid.json: compare its footprints, by its choice of seeds."),
+    ] = None,
+    weights: _Weights = None,
+    html: _Html = None,
+    json_file: _Json = None,
+) -> None:
+    """Compare sets of images of the same places: 1-NN, MMD, precision, recall, range, diversity."""
+    from engine.evaluation.set_scores import evaluate_sets as compare
+
+    report = compare(
+        real,
+        generated,
+        bands=None if bands is None else [word.strip() for word in bands.split(",")],
+        scales=(real_scale, generated_scale),
+        grid=grid,
+        weights=weights or [],
+    )
+    if html is not None:
+        from engine.evaluation.html import write_sets_html
+
+        write_sets_html(report, html)
+    if not _written(report.as_dict(), json_file):
+        _print_sets(report)
+
+
+def _written(document: dict[str, Any], target: Path | None) -> bool:
+    """Writes or prints JSON; whether it was printed, so that nothing else should be."""
+    from engine.evaluation.report import plain, write_json
+
+    if target == Path("-"):
+        typer.echo(json.dumps(plain(document), indent=2))
+        return True
+    if target is not None:
+        write_json(document, target)
+    return False
 
 
 def _comparison(**given: Any) -> Any:
@@ -141,4 +203,29 @@ def _print(report: Report) -> None:
     if report.samples:
         console.print("best: each score's own best sample, so optimistic; no one sample need have them all.")
     for line in [*report.notes, *(f"Not computed: {line}" for line in report.missing)]:
+        console.print(line, markup=False)
+
+
+def _print_sets(report: SetReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from engine.evaluation import catalogue
+
+    table = Table("score", "mean", "std", "better", box=None)
+    for name, score in catalogue.SETS.items():
+        if name in report.mean:
+            std = report.std.get(name)
+            spread = "-" if std is None else f"{std:.4g}"
+            table.add_row(score.title, f"{report.mean[name]:.4g}", spread, catalogue.ARROWS[score.better])
+    for name, value in report.pooled.items():
+        table.add_row(
+            catalogue.DEEP[name].title, f"{value:.4g}", "-", catalogue.ARROWS[catalogue.DEEP[name].better]
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(
+        f"{report.images[0]} real and {report.images[1]} generated images, {len(report.places)} places"
+    )
+    for line in report.notes:
         console.print(line, markup=False)

@@ -149,6 +149,7 @@ SETS = {
     "embedded_nn_accuracy": DEEP["embedded_nn_accuracy"],
     "embedded_precision": DEEP["embedded_precision"],
     "embedded_recall": DEEP["embedded_recall"],
+    "embedded_f_score": DEEP["embedded_f_score"],
     "lpips_real": Score("LPIPS diversity, real", "", "", "Mean LPIPS between real images.", "alexnet"),
     "lpips_generated": Score(
         "LPIPS diversity, generated", "", "", "The same of generated images; ideally equal.", "alexnet"

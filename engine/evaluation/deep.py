@@ -63,26 +63,67 @@ class DeepScores:
             if len(embedded[0]) < 2:
                 continue
             pair = torch.stack(embedded[0]), torch.stack(embedded[result + 1])
-            found |= self._inception(*pair) if name == "inception" else _embedded(*pair)
+            inception = name == "inception"
+            found |= _inception_scores(self.networks[name], *pair) if inception else _embedded(*pair)
         return found
 
+
+class DeepSets:
+    """Scores of sets of images, place by place and over all.
+
+    Args:
+        networks: By name, as ``read_networks`` gives them.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module]) -> None:
+        self.networks = networks
+        self._lpips = None
+        if "alexnet" in networks:
+            self._lpips = Lpips(networks["alexnet"], lpips_weights("alexnet"))
+        self._features: tuple[list[Tensor], list[Tensor]] = [], []
+
     @torch.no_grad()
-    def _inception(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        frechet = FrechetInceptionDistance(feature=_Given(real.shape[1]))
-        subset = min(_SUBSET, len(real))
-        kernel = KernelInceptionDistance(feature=_Given(real.shape[1]), subset_size=subset)
-        for metric in (frechet, kernel):
-            metric.update(real, real=True)
-            metric.update(generated, real=False)
-        certain = InceptionScore(feature=_Given(real.shape[1]), splits=min(_SPLITS, len(generated)))
-        certain.update(self.networks["inception"].logits(generated))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # both draw subsets
-            return {
-                "fid": frechet.compute().item(),
-                "kid": kernel.compute()[0].item(),
-                "inception_score": certain.compute()[0].item(),
-            }
+    def add(self, real: NDArray[np.float32], generated: NDArray[np.float32]) -> dict[str, float]:
+        """Scores of one place; both (N, 3, H, W) RGB, cut to 0..1."""
+        sets = [torch.from_numpy(images).clamp(0, 1) for images in (real, generated)]
+        found: dict[str, float] = {}
+        if "resnet50" in self.networks:
+            vectors = [torch.cat([self.networks["resnet50"](image[None]) for image in s]) for s in sets]
+            found |= _embedded(*vectors)
+            found["embedded_intra_real"] = distributions.intra_set_distance(vectors[0].numpy())
+            found["embedded_intra_generated"] = distributions.intra_set_distance(vectors[1].numpy())
+        if self._lpips is not None:
+            found["lpips_real"], found["lpips_generated"] = map(self._lpips.diversity, sets)
+        if "inception" in self.networks:
+            for kept, images in zip(self._features, sets, strict=True):
+                kept += [self.networks["inception"]((i[None] * 255).round().byte())[0] for i in images]
+        return found
+
+    def pooled(self) -> dict[str, float]:
+        """FID, KID and IS over all images so far; empty without Inception v3."""
+        if "inception" not in self.networks or min(map(len, self._features)) < 2:
+            return {}
+        return _inception_scores(self.networks["inception"], *map(torch.stack, self._features))
+
+
+@torch.no_grad()
+def _inception_scores(network: nn.Module, real: Tensor, generated: Tensor) -> dict[str, float]:
+    """FID, KID and IS from features (N, F)."""
+    frechet = FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    subset = min(_SUBSET, len(real), len(generated))
+    kernel = KernelInceptionDistance(feature=_Given(real.shape[1]), subset_size=subset)
+    for metric in (frechet, kernel):
+        metric.update(real, real=True)
+        metric.update(generated, real=False)
+    certain = InceptionScore(feature=_Given(real.shape[1]), splits=min(_SPLITS, len(generated)))
+    certain.update(network.logits(generated))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # both draw subsets
+        return {
+            "fid": frechet.compute().item(),
+            "kid": kernel.compute()[0].item(),
+            "inception_score": certain.compute()[0].item(),
+        }
 
 
 class _Given(nn.Module):

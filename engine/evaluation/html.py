@@ -8,15 +8,20 @@ import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engine
 from engine.evaluation import catalogue
 from engine.evaluation.pictures import Pictures, difference_png, histogram_png, image_png
 from engine.evaluation.report import Report, write_text
 
+if TYPE_CHECKING:
+    from engine.evaluation.set_scores import SetReport
+
 _MAX_COLUMNS = 6
 _PICTURES_A_ROW = 3
 _SMALL = 5e-4
+_BAND = "wasserstein_"
 _STYLE = """
 body { font-family: sans-serif; color: #282c34; margin: 24px; }
 h1 { font-size: 20px; } h2 { font-size: 16px; margin-top: 22px; }
@@ -50,6 +55,57 @@ def write_html(report: Report, pictures: Pictures, path: Path) -> None:
         *_listed("Not computed: the weights of a trained network are needed", report.missing),
     ]
     write_text(page("Evaluation", sections), path)
+
+
+def write_sets_html(report: SetReport, path: Path) -> None:
+    """Writes the report of two sets whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    shown = {name: score for name, score in catalogue.SETS.items() if name in report.mean}
+    rows = [
+        (
+            f"<b>{escape(s.title)}</b>",
+            _SIGNS[s.better],
+            number(report.mean[name]),
+            number(report.std.get(name)),
+        )
+        for name, s in shown.items()
+    ]
+    rows += [
+        (
+            f"<b>{escape(catalogue.DEEP[name].title)}</b>",
+            _SIGNS[catalogue.DEEP[name].better],
+            number(value),
+            "",
+        )
+        for name, value in report.pooled.items()
+    ]
+    bands = [
+        (escape(name.removeprefix(_BAND).upper()), number(value))
+        for name, value in report.mean.items()
+        if name.startswith(_BAND)
+    ]
+    places = [
+        (escape(place or "."), *(number(scores.get(name)) for name in shown))
+        for place, scores in report.places.items()
+    ]
+    images = f"{report.images[0]} real, {report.images[1]} generated, {len(report.places)} places"
+    facts = [("Real", report.real), ("Generated", report.generated), ("Images", images)]
+    facts.append(("Bands", ", ".join(report.bands)))
+    sections = [
+        table(("", "What was compared"), [(f"<b>{name}</b>", escape(text)) for name, text in facts]),
+        "<h2>Scores</h2>",
+        table(("Score", "Better", "Mean", "&plusmn;"), rows),
+        "<h2>Wasserstein by band</h2>",
+        table(("Band", "Mean"), bands),
+        *_listed("What to keep in mind", report.notes),
+        *meanings({**shown, **{name: catalogue.DEEP[name] for name in report.pooled}}),
+        "<h2>By place</h2>",
+        table(("Place", *(escape(score.title) for score in shown.values())), places),
+    ]
+    write_text(page("Evaluation of two sets of images", sections), path)
 
 
 def page(title: str, sections: Iterable[str]) -> str:

@@ -67,7 +67,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; what is not a finite number is null."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
 
 def over_samples(results: Sequence[ResultScores], scores: dict[str, Score]) -> dict[str, Numbers]:
@@ -122,11 +122,12 @@ def write_text(text: str, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON types; what is not a finite number becomes None."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
