@@ -77,7 +77,18 @@ def data_prediction(
         t: Of (0, 1].
         schedule: That of the network, see ``schedule_of``.
     """
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    return clean_from(prediction, state, output, schedule.alpha(t), schedule.sigma(t))
+
+
+def noise_prediction(
+    prediction: Prediction, state: Tensor, output: Tensor, t: float, schedule: Schedule
+) -> Tensor:
+    """The noise in a noisy state that the network's answer implies; arguments as of ``data_prediction``."""
+    return noise_from(prediction, state, output, schedule.alpha(t), schedule.sigma(t))
+
+
+def clean_from(prediction: Prediction, state: Tensor, output: Tensor, alpha: Factor, sigma: Factor) -> Tensor:
+    """``data_prediction`` where the factors are known, also one a sample; arguments as of ``target``."""
     if prediction == "noise":
         return (state - sigma * output) / alpha
     if prediction == "velocity":
@@ -87,11 +98,8 @@ def data_prediction(
     return output
 
 
-def noise_prediction(
-    prediction: Prediction, state: Tensor, output: Tensor, t: float, schedule: Schedule
-) -> Tensor:
-    """The noise in a noisy state that the network's answer implies; arguments as of ``data_prediction``."""
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+def noise_from(prediction: Prediction, state: Tensor, output: Tensor, alpha: Factor, sigma: Factor) -> Tensor:
+    """``noise_prediction`` where the factors are known, also one a sample; arguments as of ``target``."""
     if prediction == "noise":
         return output
     if prediction == "velocity":
