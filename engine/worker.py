@@ -63,6 +63,7 @@ class Worker:
             "hello": self._hello,
             "describe_model": self._describe_model,
             "run": self._run,
+            "evaluate": self._evaluate,
         }
 
     def serve(self) -> None:
@@ -152,6 +153,17 @@ class Worker:
             log=lambda level, text: self.events.send("log", request_id, level=level, text=text),
         )
         return _as_plain(result)
+
+    def _evaluate(self, request: dict[str, Any]) -> dict[str, Any]:
+        from engine.evaluation.request import Comparison
+
+        request_id, comparison = request["id"], Comparison.model_validate(request.get("comparison"))
+        from engine.evaluation.evaluate import evaluate
+
+        report = evaluate(
+            comparison, self._throttled_progress(request_id), self._cancelled[request_id].is_set
+        )
+        return report.as_dict()
 
     def _throttled_progress(self, request_id: Any) -> Callable[[float, str], None]:
         last_text, last_s = "", 0.0
