@@ -11,11 +11,10 @@ from evaluation_rasters import field, pair
 
 def ask(**request) -> list[dict]:
     """Events of one request, but for heartbeats."""
-    lines = "\n".join(json.dumps(r) for r in (request, {"id": 2, "type": "shutdown"})) + "\n"
     command = [sys.executable, "-m", "engine.worker"]
     # Its standard input stays open until it ends: a closed one would cancel the request.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        process.stdin.write(lines)
+        process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         events = []
         for line in process.stdout:
