@@ -84,10 +84,28 @@ TINY = (
 )
 
 
-def start(output, store, *more, experiment="cop_gen_beta"):
-    words = [f"experiment={experiment}", f"output={output}", f"data.store={store}", f"groups_from={store}"]
+def words(output, store, *more):
+    told = ["experiment=cop_gen_beta", f"output={output}", f"data.store={store}", f"groups_from={store}"]
+    return [*told, *TINY, *more]
+
+
+def fit_here(output, store, *more):
+    """A run in this process, which saves the start of another."""
+    from hydra import compose, initialize_config_dir
+
+    from training.cli import CONFIGS
+    from training.fit import fit
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", words(output, store, *more))
+    fit(config)
+    return output
+
+
+def start(output, store, *more):
+    """A run in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "training.cli", *words, *TINY, *more],
+        [sys.executable, "-m", "training.cli", *words(output, store, *more)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

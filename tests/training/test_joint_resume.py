@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from joint_stores import finish, logged, start, write_store
+from joint_stores import finish, fit_here, logged, start, write_store
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +15,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, store):
-    run = tmp_path_factory.mktemp("runs") / "whole"
-    finish(start(run, store))
-    return run
+    return fit_here(tmp_path_factory.mktemp("runs") / "whole", store)
 
 
 def weights(run):
@@ -50,6 +48,6 @@ def test_checkpoints_are_whole_and_the_loss_is_watched(whole):
 
 
 def test_the_network_learns(store, tmp_path):
-    finish(start(tmp_path / "run", store, "trainer.max_epochs=25", "data.drawing.batch_size=8"))
+    fit_here(tmp_path / "run", store, "trainer.max_epochs=25", "data.drawing.batch_size=8")
     losses = logged(tmp_path / "run", "val/loss")
     assert losses[-1] < 0.8 * losses[0]
