@@ -34,7 +34,7 @@ from engine.spec import InputRaster
 from engine.tiling.lattice import Box
 
 _MAX_SENTENCE = 4000
-SHARES = {"item": 0.30, "onnx": 0.20, "geotiff": 0.25, "job": 0.15, "protocol": 0.10}
+SHARES = {"item": 0.25, "onnx": 0.20, "geotiff": 0.20, "job": 0.15, "protocol": 0.10, "joint": 0.10}
 
 
 class Finding(Exception):
@@ -241,7 +241,20 @@ class Protocol(Job):
         return _check_events((folder / "events").read_bytes(), log.getvalue())
 
 
-TARGETS = {"item": Item, "onnx": Onnx, "geotiff": GeoTiff, "job": Job, "protocol": Protocol}
+def _joint(seeds):
+    from joint_targets import Joint  # brings torch, which the others can do without
+
+    return Joint(seeds)
+
+
+TARGETS = {
+    "item": Item,
+    "onnx": Onnx,
+    "geotiff": GeoTiff,
+    "job": Job,
+    "protocol": Protocol,
+    "joint": _joint,
+}
 
 
 def write_seeds(seeds):

@@ -21,7 +21,7 @@ from engine.models import store  # noqa: E402
 from engine.models.onnx_import import import_onnx  # noqa: E402
 from engine.raster.source import open_raster  # noqa: E402
 
-CASES = {"item": 120, "onnx": 80, "geotiff": 100, "job": 60, "protocol": 60}
+CASES = {"item": 120, "onnx": 80, "geotiff": 100, "job": 60, "protocol": 60, "joint": 40}
 
 
 @pytest.mark.parametrize("target", CASES)
