@@ -145,6 +145,12 @@ def _check_container(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         raise ModelError(f"The weights file {path} is cut off: its end is missing; download it again.")
     with zipfile.ZipFile(path) as archive:
+        # PyTorch never packs; a packed file may grow to any size in memory.
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ModelError(
+                f"The weights file {path} is a packed archive, which PyTorch does not write; unpack it, or "
+                "get the file as its author published it."
+            )
         if (damaged := archive.testzip()) is not None:
             raise ModelError(
                 f"The weights file {path} is damaged: its part {damaged!r} does not match its checksum; "

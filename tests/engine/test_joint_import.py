@@ -1,8 +1,11 @@
 """Published files of COP-GEN-Beta and COP-GEN become packages: every tensor or none, and no code is run."""
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -42,9 +45,15 @@ def home(tmp_path, monkeypatch):
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    return beta_files(tmp_path_factory.mktemp("beta"))
+
+
 @pytest.fixture
-def beta(tmp_path):
-    return beta_files(tmp_path / "published")
+def beta(published, tmp_path):
+    """Copies that may be spoilt."""
+    return tuple(Path(shutil.copy(file, tmp_path)) for file in published)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +197,14 @@ def test_changed_bytes_are_found_by_the_checksums_inside_the_file(home, beta):
     data[len(data) // 2] ^= 0xFF
     beta[0].write_bytes(data)
     refused(home, "does not match its checksum", "cop-gen-beta", *beta)
+
+
+def test_packed_archive_is_refused_unread(tmp_path, home, beta):
+    plain = shutil.copy(beta[0], tmp_path / "plain.pth")
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(beta[0], "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    refused(home, "packed archive", "cop-gen-beta", *beta)
 
 
 def test_web_page_in_place_of_weights(home, beta):
