@@ -82,18 +82,20 @@ def once(predict: Predict) -> Predict:
 
 
 def predictor(config: DictConfig, network: torch.nn.Module) -> Predict:
-    """Translate a pair as the engine does a single image: own statistics, blank outside, float32."""
+    """Translate a pair as the engine does a single image: own statistics, mirrored outside, float32."""
     network = network.to(memory_format=torch.channels_last)  # four times as fast on a CPU
     pad, cells = config.data.pad_px, tuple(config.data.cells_px)
     given = tuple(config.data.sampling.modalities)
 
     def predict(pair: Pair, seed: int = 0) -> Array:
-        sample = whole(pair, 0, pad, given)
-        side = sample["optical"].shape[-1]
-        sample["noise"] = cell_noise(np.random.default_rng(seed), side, cells)
-        with torch.no_grad():
-            image = network(*(torch.from_numpy(sample[name])[None] for name in network.inputs))[0].numpy()
         height, width = pair.optical.shape[1:]
+        sample = whole(pair, 0, 0, given)
+        side = sample["optical"].shape[-1] + 2 * pad
+        margin = (0, 0), (pad, side - pad - height), (pad, side - pad - width)
+        inputs = {name: np.pad(sample[name][:, :height, :width], margin, "symmetric") for name in given}
+        inputs["noise"] = cell_noise(np.random.default_rng(seed), side, cells)
+        with torch.no_grad():
+            image = network(*(torch.from_numpy(inputs[name])[None] for name in network.inputs))[0].numpy()
         return image[:, pad : pad + height, pad : pad + width]
 
     return predict

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
@@ -16,6 +18,8 @@ from torchmetrics.functional.image import (
     spectral_angle_mapper,
     structural_similarity_index_measure,
 )
+
+from engine.evaluation.spectrum import log_distance, radial_power, wasserstein
 
 LEVELS = 256
 
@@ -26,7 +30,7 @@ class Scores:
     def __init__(self) -> None:
         self._per_image: dict[str, list[float]] = {"psnr": [], "ssim": [], "sam": [], "scc": []}
         self._histograms: list[Tensor] = []
-        self._spectra: list[Tensor] = []
+        self._spectra: list[NDArray[np.float64]] = []
 
     @property
     def per_image(self) -> dict[str, list[float]]:
@@ -41,16 +45,19 @@ class Scores:
         self._per_image["sam"].append(_spectral_angle(*pair))
         self._per_image["scc"].append(spatial_correlation_coefficient(*pair).item())
         self._histograms.append(torch.stack([histogram(image[0]) for image in pair]))
-        self._spectra.append(torch.stack([radial_power(image[0]) for image in pair]))
+        self._spectra.append(np.stack([radial_power(_eight_bit(image[0])) for image in pair]))
 
     def compute(self) -> dict[str, float]:
         """Scores of the set."""
         means = {name: float(torch.tensor(values).nanmean()) for name, values in self._per_image.items()}
-        predicted, truth = torch.stack(self._histograms).sum(dim=0)
-        means["wasserstein"] = wasserstein(predicted, truth).mean().item()
-        predicted, truth = torch.stack(self._spectra).mean(dim=0)
-        means["spectrum"] = (predicted.log() - truth.log()).abs().mean().item()
+        predicted, truth = torch.stack(self._histograms).sum(dim=0).numpy()
+        means["wasserstein"] = float(wasserstein(predicted, truth).mean())
+        means["spectrum"] = log_distance(*np.mean(self._spectra, axis=0))
         return means
+
+
+def _eight_bit(image: Tensor) -> NDArray[np.float64]:
+    return image.double().numpy() * 255
 
 
 def _spectral_angle(predicted: Tensor, truth: Tensor) -> float:
@@ -61,31 +68,3 @@ def _spectral_angle(predicted: Tensor, truth: Tensor) -> float:
 def histogram(image: Tensor) -> Tensor:
     """(3, H, W) reflectance 0..1 -> (3, 256) pixel counts of the 8-bit values."""
     return torch.stack([torch.histc(band * 255, bins=LEVELS, min=-0.5, max=255.5) for band in image])
-
-
-def wasserstein(first: Tensor, second: Tensor) -> Tensor:
-    """First Wasserstein distance between histograms (B, 256), in bins: the area between their sums."""
-    cdf = [
-        (counts / counts.sum(dim=-1, keepdim=True)).cumsum(dim=-1)
-        for counts in (first.double(), second.double())
-    ]
-    return (cdf[0] - cdf[1]).abs().sum(dim=-1)
-
-
-def radial_power(image: Tensor) -> Tensor:
-    """(B, S, S) reflectance -> (B, S // 2) power by spatial frequency 0..Nyquist, averaged over directions.
-
-    The power is of 8-bit values with the mean removed; larger or oblong images are cut to their central
-    square.
-    """
-    side = min(image.shape[-2:]) // 2 * 2
-    top, left = ((extent - side) // 2 for extent in image.shape[-2:])
-    square = image[:, top : top + side, left : left + side].double() * 255
-    power = torch.fft.fft2(square - square.mean(dim=(1, 2), keepdim=True)).abs().square() / side**2
-    frequency = torch.fft.fftfreq(side, d=1 / side, dtype=torch.float64)
-    radius = torch.hypot(frequency[:, None], frequency[None, :]).round().long().flatten()
-    inside = (radius > 0) & (radius <= side // 2)
-    sums = torch.zeros(image.shape[0], side // 2 + 1, dtype=torch.float64)
-    sums.index_add_(1, radius[inside], power.flatten(1)[:, inside])
-    counts = torch.bincount(radius[inside], minlength=side // 2 + 1)
-    return (sums / counts.clamp(min=1))[:, 1:].clamp(min=1e-6)
