@@ -419,10 +419,14 @@ def _free_layer(job: Job, item: ModelItem) -> Grid:
 
 
 def _group_layer(layer: Grid, pixel: int) -> Grid:
-    """The layer in pixels ``pixel`` times as wide, anchored to the world."""
+    """The layer in pixels ``pixel`` times as wide, anchored to the world.
+
+    Pixels that the layer covers in part are left out, unless there are no others: what is read there is the
+    mirror image, as everywhere beyond the border.
+    """
     if pixel == 1:
         return layer
-    box = layer.box.snapped_out(pixel, layer.origin)
+    box = layer.box.snapped_in(pixel, layer.origin) or layer.box.snapped_out(pixel, layer.origin)
     part = layer.part(box)
     return Grid(
         layer.crs,

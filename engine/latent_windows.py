@@ -222,7 +222,7 @@ class LatentWindows:
             for name, vector in self._inputs.vectors.items():
                 fresh[window][name] = self._vector(vector, window)
             self._moments.put(window, fresh[window])
-        return {window: known[window] or fresh[window] for window in windows}
+        return {window: fresh[window] if known[window] is None else known[window] for window in windows}
 
     def _image(self, name: str, window: Box, context: JointContext) -> Array:
         """(C, h, w) of a group over a window, its gaps filled from around them."""
@@ -295,7 +295,7 @@ class LatentWindows:
                 fresh[window][group.name] = image
         for window in missing:
             self._images.put((sample, window), fresh[window])
-        return {window: known[window] or fresh[window] for window in windows}
+        return {window: fresh[window] if known[window] is None else known[window] for window in windows}
 
     def _assembled(self, group: Group, box: Box, windows: list[Box], images: dict[Box, Latents]) -> Array:
         pixel, side = (1 if group.is_vector else group.pixel), self._item.sampler.window_px

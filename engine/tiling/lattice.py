@@ -68,6 +68,16 @@ class Box:
         left, right = _snap(*self.cols, multiple, origin[1])
         return Box(top, left, bottom - top, right - left)
 
+    def snapped_in(self, multiple: int, origin: tuple[int, int] = (0, 0)) -> Box | None:
+        """The largest box in this one with such edges, see ``snapped_out``; None: there is none."""
+        top, bottom = (edge * multiple - origin[0] for edge in _whole(*self.rows, multiple, origin[0]))
+        left, right = (edge * multiple - origin[1] for edge in _whole(*self.cols, multiple, origin[1]))
+        return Box(top, left, bottom - top, right - left) if top < bottom and left < right else None
+
+
+def _whole(start: int, stop: int, multiple: int, origin: int) -> tuple[int, int]:
+    return -(-(start + origin) // multiple), (stop + origin) // multiple
+
 
 def _snap(start: int, stop: int, multiple: int, origin: int) -> tuple[int, int]:
     low = (start + origin) // multiple * multiple

@@ -25,9 +25,11 @@ from engine.translators.joint_networks import load_networks
 from engine.translators.torch_networks import arithmetic
 
 Array = NDArray[np.float32]
-# Numbers that a batch of tokens holds: enough to keep a processor busy, little enough for its cache.
+# Batches are always full, as the last bits may depend on their size, so they are not larger than it takes to
+# keep the device busy: the last one of a job is filled up with copies.
 _CPU_BATCH_NUMBERS = 1 << 20
-_LARGEST_BATCH = 64
+_LARGEST_BATCH = {"cpu": 4, "cuda": 16}
+_IMAGES_AT_ONCE = {"cpu": 1, "cuda": 4}
 _CUDA_ROW_BYTES = 40  # of activations, for each number of a token
 
 
@@ -73,7 +75,7 @@ class JointTranslator:
 
     Attributes:
         device: See ``Translator``.
-        batch: Rows that are run at once; always that many, since the last bits may depend on their number.
+        batch: Rows of the denoiser that are run at once.
     """
 
     def __init__(self, item: ModelItem, device: str, precision: str, profile: str) -> None:
@@ -85,6 +87,7 @@ class JointTranslator:
         self._codecs: dict[str, LatentCodec] = {}
         self._groups = {group.name: group for group in item.groups}
         self.batch = _batch(network, device)
+        self._images = _IMAGES_AT_ONCE[device]
         self._terminated = False
 
     def moments(self, group: str, images: Array) -> Array:
@@ -220,16 +223,17 @@ class JointTranslator:
     def _in_batches(self, values: Array, evaluate: Callable[[Tensor], Tensor]) -> Array:
         found, start = [], 0
         while start < len(values):
-            index = np.minimum(np.arange(start, start + self.batch), len(values) - 1)
+            index = np.minimum(np.arange(start, start + self._images), len(values) - 1)
             try:
                 with self._running():
                     part = evaluate(torch.from_numpy(np.ascontiguousarray(values[index])))
             except OutOfMemoryError:
-                if not self.shrink():
+                if self._images == 1:
                     raise
+                self._images //= 2
                 continue
             found.append(part.float().cpu().numpy()[: len(values) - start])
-            start += self.batch
+            start += self._images
         return np.concatenate(found)
 
     def _running(self) -> _Running:
@@ -301,4 +305,4 @@ def _batch(network: torch.nn.Module, device: str) -> int:
         fitting = _CPU_BATCH_NUMBERS // numbers
     else:
         fitting = torch.cuda.mem_get_info()[0] // (2 * _CUDA_ROW_BYTES * numbers)
-    return 1 << max(0, min(fitting, _LARGEST_BATCH).bit_length() - 1)
+    return 1 << max(0, min(fitting, _LARGEST_BATCH[device]).bit_length() - 1)
