@@ -94,14 +94,14 @@ def is_skipped(path: PurePosixPath) -> bool:
 
 
 def requirements() -> str:
-    """The engine's base requirements from pyproject.toml, a section each for CPU and CUDA."""
+    """The engine's requirements from pyproject.toml, a section each for CPU, CUDA and diffusion models."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = ["# The engine's packages; written from pyproject.toml when the plugin was packaged.", "[cpu]"]
     lines += project["dependencies"]
-    gpu = project["optional-dependencies"]["gpu"]
+    extras = project["optional-dependencies"]
     # onnxruntime and onnxruntime-gpu are the same import: only one of them may be installed.
     base = [line for line in project["dependencies"] if not line.startswith("onnxruntime")]
-    lines += ["[cuda]", *base, *gpu]
+    lines += ["[cuda]", *base, *extras["gpu"], "[diffusion]", *extras["diffusion"]]
     return "\n".join(lines) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .worker_process import EngineError, Event
 # A worker that was killed or died could not remove its unfinished files.
 _ENDED_BY_FORCE = ("cancelled", "crash", "hang")
 _DIED = ("crash", "hang")
+_SAY_TIME_LEFT_S = 10.0
 
 
 def engine_client() -> WorkerClient:
@@ -46,8 +48,8 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
     except EngineMissingError as error:
         raise QgsProcessingException(str(error)) from None
     except EngineError as error:
-        kept = _tidy(job, error.code, earlier) if error.code in _ENDED_BY_FORCE else ""
-        raise QgsProcessingException(" ".join(filter(None, (str(error), kept)))) from None
+        more = _tidy(job, error.code, earlier) if error.code in _ENDED_BY_FORCE else _advice(error)
+        raise QgsProcessingException(" ".join(filter(None, (str(error), more)))) from None
 
 
 def describe_model(model: str) -> dict[str, Any]:
@@ -63,24 +65,62 @@ def describe_model(model: str) -> dict[str, Any]:
 
 
 class _Progress:
-    """Hands the worker's events to a feedback; the bar never moves backwards."""
+    """Hands the worker's events to a feedback; the bar never moves backwards, and the time left is said."""
 
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
         self._percent = 0.0
         self._text = ""
+        self._clock = _Clock()
 
     def take(self, event: Event) -> None:
         if event["event"] == "progress":
             self._percent = max(self._percent, min(100.0, 100.0 * event["fraction"]))
             self._feedback.setProgress(self._percent)
-            if event["text"] != self._text:
+            left = self._clock.news(event["fraction"])
+            if left or event["text"] != self._text:
                 self._text = event["text"]
-                self._feedback.setProgressText(self._text)
+                text = tr("{text}, about {time} left").format(text=self._text, time=left)
+                self._feedback.setProgressText(text if left else self._text)
         elif event["event"] == "log" and event["level"] == "warning":
             self._feedback.pushWarning(event["text"])
         elif event["event"] == "log":
             self._feedback.pushInfo(event["text"])
+
+
+class _Clock:
+    """Tells the time left, as soon as it can be told and then now and again."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, float] | None = None
+        self._said_s = 0.0
+
+    def news(self, fraction: float) -> str:
+        """The time left in words; empty where nothing is to be said."""
+        now = time.monotonic()
+        if self._start is None:
+            # What an earlier run has done took no time of this one.
+            self._start, self._said_s = (now, fraction), now
+        started, first = self._start
+        if now - self._said_s < _SAY_TIME_LEFT_S or not first < fraction < 1:
+            return ""
+        self._said_s = now
+        return _in_words((now - started) * (1 - fraction) / (fraction - first))
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 100:
+        return tr("{number} s").format(number=max(round(seconds), 1))
+    if seconds < 100 * 60:
+        return tr("{number} min").format(number=round(seconds / 60))
+    return tr("{number} h").format(number=round(seconds / 3600))
+
+
+def _advice(error: EngineError) -> str:
+    """What helps in QGIS where the engine's own advice is for a shell."""
+    if "[diffusion]" not in str(error):
+        return ""
+    return tr("In QGIS: tick Diffusion models in Settings > Options > EO Translate, and press Create.")
 
 
 def _tidy(job: dict[str, Any], code: str, earlier: interrupted.Interrupted | None) -> str:

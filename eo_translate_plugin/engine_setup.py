@@ -26,6 +26,9 @@ from .translate import tr
 from .worker_process import clean_environment
 
 VARIANTS = ("cpu", "cuda")
+DIFFUSION = "diffusion"
+# On Linux, torch of the package index brings 3 GB of CUDA, whatever the machine has.
+_TORCH_FOR_CPU = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
 OLDEST_PYTHON = (3, 10)
 _NEWEST_PYTHON = 14
 # Prints nothing and fails where the interpreter is too old or cannot make environments.
@@ -61,7 +64,7 @@ class EnvironmentInstaller(QObject):
         super().__init__(parent)
         self.folder = folder or environment_folder()
         self.log_path = data_folder() / "logs" / "install.log"
-        self._variant = "cpu"
+        self._variant, self._diffusion = "cpu", False
         self._pythons: list[Path] = []
         self._tried: list[Path] = []
         self._steps: list[Step] = []
@@ -73,14 +76,15 @@ class EnvironmentInstaller(QObject):
         """Whether an installation or a check is under way."""
         return self._process is not None
 
-    def install(self, variant: str, python: Path | None = None) -> None:
+    def install(self, variant: str, python: Path | None = None, diffusion: bool = False) -> None:
         """Starts an installation.
 
         Args:
             variant: One of ``VARIANTS``.
             python: The interpreter to build with; None looks for one.
+            diffusion: Whether to install what diffusion models need, too.
         """
-        self._variant = variant
+        self._variant, self._diffusion = variant, diffusion
         self._tried = []
         self._pythons = [python] if python is not None else base_pythons()
         completion_marker(self.folder).unlink(missing_ok=True)
@@ -132,13 +136,18 @@ class EnvironmentInstaller(QObject):
     def _package_steps(self) -> list[Step]:
         pip = [str(venv_python(self.folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
         other = "onnxruntime" if self._variant == "cuda" else "onnxruntime-gpu"
-        install = ["install", "--progress-bar", "off", "--only-binary", ":all:", *requirements(self._variant)]
+        install = ["install", "--progress-bar", "off", "--only-binary", ":all:", *self._requirements()]
+        if self._diffusion and self._variant == "cpu" and sys.platform == "linux":
+            install += _TORCH_FOR_CPU
         return [
             # Both variants are the same Python package: one would overwrite the other's files.
             Step(tr("Preparing"), [*pip, "uninstall", "--yes", other], self._fail),
             Step(tr("Downloading and installing packages"), [*pip, *install], self._fail_install),
             Step(tr("Checking the engine"), [str(venv_python(self.folder)), *_DOCTOR], self._fail_check),
         ]
+
+    def _requirements(self) -> list[str]:
+        return requirements(self._variant) + (requirements(DIFFUSION) if self._diffusion else [])
 
     def _run(self, steps: list[Step], success: str = "") -> None:
         self._steps = steps
@@ -197,7 +206,7 @@ class EnvironmentInstaller(QObject):
         if self._success:
             self._end(True, self._success)
             return
-        text = "\n".join([f"# {self._variant}", *requirements(self._variant)])
+        text = "\n".join([f"# {self._variant}", *self._requirements()])
         completion_marker(self.folder).write_text(text + "\n", encoding="utf-8")
         self._end(True, tr("The engine is installed and works."))
 

@@ -109,6 +109,11 @@ def is_complete(folder: Path) -> bool:
     return completion_marker(folder).is_file()
 
 
+def has_diffusion(folder: Path) -> bool:
+    """Whether an environment was made with the packages for diffusion models."""
+    return is_complete(folder) and "\ntorch" in completion_marker(folder).read_text(encoding="utf-8")
+
+
 def _existing(text: str, origin: str) -> Interpreter:
     path = Path(text).expanduser()
     if path.is_dir():
@@ -132,7 +137,7 @@ def _interpreter_of_script(script: Path) -> Path | None:
 
 
 def requirements(variant: str) -> list[str]:
-    """The engine's packages for ``cpu`` or ``cuda``, as pip takes them.
+    """The engine's packages for ``cpu`` or ``cuda``, or those that ``diffusion`` models need too.
 
     They are written when the plugin is packaged (``engine-requirements.txt``), from ``pyproject.toml``.
     """

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from qgis.core import QgsProcessingException
+
+from .translate import tr
 
 
 def outputs(job: dict[str, Any]) -> list[str]:
@@ -43,3 +49,27 @@ def _absolute(value: str | dict[str, str]) -> str | dict[str, str]:
 
 def _of_sample(path: Path, sample: int) -> str:
     return str(path.with_name(f"{path.stem}_v{sample}{path.suffix}"))
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder for results: made if its parent is there, and removed if nothing came of it.
+
+    Raises:
+        QgsProcessingException: It cannot be made.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise QgsProcessingException(
+            tr("The folder {folder} cannot be made ({reason}); choose another.").format(
+                folder=folder, reason=error.strerror
+            )
+        ) from None
+    try:
+        yield
+    except BaseException:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise

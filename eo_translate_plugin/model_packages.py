@@ -1,44 +1,82 @@
-"""Model packages as far as a dialog needs them: names and titles, read without the engine."""
+"""Model packages as far as a dialog needs them: names and modalities, read without the engine."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from .environment import data_folder, resource
+from .modalities import VALUES
+
+_ITEM = "item.json"
 
 
 class ModelPackage(NamedTuple):
-    """An installed model: its name (a folder's name), title, and the modalities that it takes."""
+    """A model package.
+
+    Attributes:
+        name: An installed model's folder, without its parents.
+        title: For people.
+        takes: Modalities that it takes, in its own order; the first given one decides about the grid.
+        is_joint: Whether any of them can be given or generated.
+    """
 
     name: str
     title: str
-    modalities: frozenset[str]
+    takes: tuple[str, ...]
+    is_joint: bool
+
+    @property
+    def rasters(self) -> tuple[str, ...]:
+        """What an any-to-any model can generate as rasters."""
+        return tuple(name for name in self.takes if name not in VALUES) if self.is_joint else ()
 
 
 def installed(modality: str) -> list[ModelPackage]:
-    """Installed models that take a modality, in the engine's search order (docs/contracts.md)."""
+    """Installed feed-forward models that take a modality."""
+    return [package for package in _installed() if modality in package.takes and not package.is_joint]
+
+
+def installed_joint() -> list[ModelPackage]:
+    """Installed any-to-any models."""
+    return [package for package in _installed() if package.is_joint]
+
+
+def find(model: str) -> ModelPackage | None:
+    """The package of a name or a folder; None where the engine has to say what is wrong with it."""
+    if "/" in model or os.sep in model:
+        return _read(Path(model).expanduser() / _ITEM)
+    return next((package for package in _installed() if package.name == model), None)
+
+
+def _installed() -> Iterable[ModelPackage]:
+    """In the engine's search order (docs/contracts.md)."""
     found: dict[str, ModelPackage] = {}
-    for parent in _search_folders():
-        for item in sorted(parent.glob("*/item.json")):
-            package = _read(item)
-            if package is not None and package.name not in found:
-                found[package.name] = package
-    return [package for package in found.values() if modality in package.modalities]
+    for item in _items():
+        package = _read(item)
+        if package is not None:
+            found.setdefault(package.name, package)
+    return found.values()
 
 
-def _search_folders() -> list[Path]:
+def _items() -> Iterator[Path]:
     listed = os.environ.get("EO_TRANSLATE_MODELS", "").split(os.pathsep)
-    return [*(Path(folder) for folder in listed if folder), data_folder() / "models", resource("models")]
+    folders = (*(Path(folder) for folder in listed if folder), data_folder() / "models", resource("models"))
+    for folder in folders:
+        yield from sorted(folder.glob(f"*/{_ITEM}"))
 
 
 def _read(item: Path) -> ModelPackage | None:
     try:
         properties = json.loads(item.read_text(encoding="utf-8"))["properties"]
-        modalities = frozenset(i["modality"] for i in properties["eo_translate:inputs"])
-        return ModelPackage(item.parent.name, str(properties.get("title") or item.parent.name), modalities)
-    except (OSError, ValueError, KeyError, TypeError):
+        groups = properties.get("eo_translate:groups") or []
+        entries = groups or properties["eo_translate:inputs"]
+        takes = tuple(dict.fromkeys(str(entry["modality"]) for entry in entries))
+        title = str(properties.get("title") or item.parent.name)
+        return ModelPackage(item.parent.name, title, takes, bool(groups))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # A damaged package is not offered; the engine says what is wrong with it when it is asked for.
         return None

@@ -87,9 +87,9 @@ def seed() -> QgsProcessingParameterNumber:
     )
 
 
-def samples() -> QgsProcessingParameterNumber:
-    """How many images to draw."""
-    parameter = QgsProcessingParameterNumber(
+def draws() -> QgsProcessingParameterNumber:
+    """A number of samples, without a help text."""
+    return QgsProcessingParameterNumber(
         "SAMPLES",
         tr("Samples"),
         type=QgsProcessingParameterNumber.Type.Integer,
@@ -97,8 +97,12 @@ def samples() -> QgsProcessingParameterNumber:
         minValue=1,
         maxValue=MAX_SAMPLES,
     )
+
+
+def samples() -> QgsProcessingParameterNumber:
+    """How many images to draw."""
     return with_help(
-        parameter,
+        draws(),
         tr(
             "How many images to draw that differ by noise alone. The first is written to the output; the "
             "mean and the standard deviation of all are written to the uncertainty raster. Time grows in "

@@ -9,10 +9,11 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.mask_to_image import MaskToImage
 from .algorithms.sar_to_optical import SarToOptical
+from .algorithms.translate import Translate
 from .environment import PLUGIN_FOLDER, engine_parent, resource
 from .translate import tr
 
-ALGORITHMS = (SarToOptical, MaskToImage)
+ALGORITHMS = (SarToOptical, MaskToImage, Translate)
 
 
 class EOTranslateProvider(QgsProcessingProvider):

@@ -164,17 +164,20 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         job = {**self._job, "output": output, "uncertainty": uncertainty or None}
         result = run_job(job_files.absolute(job), feedback)
         self._set_styles(output, uncertainty, context)
-        outputs = {
-            self.OUTPUT: output,
+        outputs = {self.OUTPUT: output, **self.run_outputs(result)}
+        if uncertainty:
+            outputs[self.UNCERTAINTY] = uncertainty
+        return outputs
+
+    def run_outputs(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Values of what ``add_run_outputs`` declares."""
+        return {
             self.USED_MODEL: result["model"],
             self.USED_MODEL_SHA256: result["model_sha256"],
             self.USED_SEED: result["seed"],
             self.USED_DEVICE: result["device"],
             self.SECONDS: result["seconds"],
         }
-        if uncertainty:
-            outputs[self.UNCERTAINTY] = uncertainty
-        return outputs
 
     def _set_styles(self, output: str, uncertainty: str, context: QgsProcessingContext) -> None:
         from ..engine_bridge import describe_model
@@ -190,7 +193,7 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         """Offers what an interrupted run has left, before anything runs."""
         if self.parameterAsEnumString(parameters, self.RESUME, context) != ASK:
             return
-        earlier = interrupted.find(_chosen_file(parameters.get(self.OUTPUT), context))
+        earlier = interrupted.find(*self.planned_files(parameters, context))
         if earlier is not None:
             raise QgsProcessingException(
                 tr(
@@ -198,6 +201,10 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
                     "(Interrupted earlier run) to continue or to restart."
                 ).format(**earlier._asdict())
             )
+
+    def planned_files(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
+        """The files of the first sample, as far as they are known before a run."""
+        return [chosen_place(parameters.get(self.OUTPUT), context)]
 
     def _check_engine(self) -> None:
         # qgis_process of QGIS 3.22 never asks ``canExecute``.
@@ -254,8 +261,8 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         return {"extent": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]}
 
 
-def _chosen_file(value: Any, context: QgsProcessingContext) -> str:
-    """The file that a destination parameter names; of a temporary one just ``TEMPORARY_OUTPUT``."""
+def chosen_place(value: Any, context: QgsProcessingContext) -> str:
+    """What a destination parameter names; of a temporary one just ``TEMPORARY_OUTPUT``."""
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         value, _ = value.sink.valueAsString(context.expressionContext())
     return str(value or "")

@@ -12,8 +12,24 @@
       <translation>Eine grobe Vorschau: jedes Pixel steht für {count} x {count} des Layers. Für die Pixel des endgültigen Laufs hineinzoomen (Ansicht &gt; Auf native Auflösung zoomen) und die Vorschau wiederholen.</translation>
     </message>
     <message>
+      <source>Above 0 the result follows the inputs more than the model by itself would, at twice the time and with less variety. Empty: 0.</source>
+      <translation>Über 0 folgt das Ergebnis den Eingaben stärker, als das Modell es von sich aus täte, bei doppelter Zeit und weniger Vielfalt. Leer: 0.</translation>
+    </message>
+    <message>
+      <source>Add the results to the map</source>
+      <translation>Ergebnisse zur Karte hinzufügen</translation>
+    </message>
+    <message>
+      <source>Adds every result to the project, in a group and with a style that fits it.</source>
+      <translation>Fügt jedes Ergebnis dem Projekt hinzu, in einer Gruppe und mit passender Darstellung.</translation>
+    </message>
+    <message>
       <source>Advanced parameters</source>
       <translation>Erweiterte Parameter</translation>
+    </message>
+    <message>
+      <source>All results</source>
+      <translation>Alle Ergebnisse</translation>
     </message>
     <message>
       <source>Band number of VH; empty: found by band name, or band 2.</source>
@@ -26,6 +42,10 @@
     <message>
       <source>CPU (about 100 MB to download)</source>
       <translation>CPU (etwa 100 MB herunterzuladen)</translation>
+    </message>
+    <message>
+      <source>CRS of the results</source>
+      <translation>KBS der Ergebnisse</translation>
     </message>
     <message>
       <source>Cancel</source>
@@ -44,6 +64,14 @@
       <translation>Klassenlegende</translation>
     </message>
     <message>
+      <source>Cloud mask</source>
+      <translation>Wolkenmaske</translation>
+    </message>
+    <message>
+      <source>Clouds and their shadows in the model's own class codes.</source>
+      <translation>Wolken und ihre Schatten in den Klassenwerten des Modells.</translation>
+    </message>
+    <message>
       <source>Create</source>
       <translation>Anlegen</translation>
     </message>
@@ -52,12 +80,20 @@
       <translation>{folder} wird angelegt</translation>
     </message>
     <message>
+      <source>Date</source>
+      <translation>Datum</translation>
+    </message>
+    <message>
       <source>Delete {folder} and everything in it?</source>
       <translation>{folder} mit allem Inhalt löschen?</translation>
     </message>
     <message>
       <source>Device</source>
       <translation>Gerät</translation>
+    </message>
+    <message>
+      <source>Diffusion models (torch; about 1 GB more)</source>
+      <translation>Diffusionsmodelle (torch; etwa 1 GB mehr)</translation>
     </message>
     <message>
       <source>Downloading and installing packages</source>
@@ -72,6 +108,10 @@
       <translation>Zeichnet ein plausibles Satellitenbild, dessen Landbedeckung einem Klassenraster folgt.</translation>
     </message>
     <message>
+      <source>Draws radar, optical, elevation or land cover that fits the rasters that you have.</source>
+      <translation>Zeichnet Radar, Optik, Höhen oder Landbedeckung, die zu den vorhandenen Rastern passen.</translation>
+    </message>
+    <message>
       <source>EO Translate (imagery you do not have, from the rasters you do)</source>
       <translation>EO Translate (Bilder, die fehlen, aus Rastern, die vorhanden sind)</translation>
     </message>
@@ -80,12 +120,24 @@
       <translation>EO Translate: Vorschau</translation>
     </message>
     <message>
+      <source>Elevation</source>
+      <translation>Höhe</translation>
+    </message>
+    <message>
       <source>Elevation (DEM)</source>
       <translation>Höhe (DGM)</translation>
     </message>
     <message>
+      <source>Elevation in metres, any grid or CRS.</source>
+      <translation>Höhe in Metern, beliebiges Raster oder KBS.</translation>
+    </message>
+    <message>
       <source>Elevation in metres, any grid or CRS; warped to the SAR raster's grid.</source>
       <translation>Höhe in Metern, beliebiges Gitter oder KBS; wird auf das Gitter des SAR-Rasters gebracht.</translation>
+    </message>
+    <message>
+      <source>Empty: that of the first input, or of the extent where nothing is given.</source>
+      <translation>Leer: das der ersten Eingabe oder, wo nichts gegeben ist, das der Ausdehnung.</translation>
     </message>
     <message>
       <source>Engine</source>
@@ -104,8 +156,24 @@
       <translation>Ordner</translation>
     </message>
     <message>
+      <source>Folder of the results</source>
+      <translation>Ordner der Ergebnisse</translation>
+    </message>
+    <message>
+      <source>For POSITION = point: any place on Earth.</source>
+      <translation>Für POSITION = point: ein beliebiger Ort der Erde.</translation>
+    </message>
+    <message>
+      <source>For Translate any modality to any other; to add them later, tick this and press Repair.</source>
+      <translation>Für „Beliebige Modalität in jede andere übersetzen“; um sie später hinzuzufügen, hier ankreuzen und „Reparieren“ drücken.</translation>
+    </message>
+    <message>
       <source>For each output band, the mean and the standard deviation over the samples, in physical units. It needs at least two samples, and shows the model's own doubt, not its error.</source>
       <translation>Für jeden Ausgabekanal Mittelwert und Standardabweichung über die Ziehungen, in physikalischen Einheiten. Braucht mindestens zwei Ziehungen und zeigt den Zweifel des Modells, nicht seinen Fehler.</translation>
+    </message>
+    <message>
+      <source>For models with modalities of their own: the modality's name and a raster layer or file, in turn, as in canopy,/data/canopy.tif.</source>
+      <translation>Für Modelle mit eigenen Modalitäten: abwechselnd der Name der Modalität und ein Rasterlayer oder eine Datei, wie in canopy,/data/canopy.tif.</translation>
     </message>
     <message>
       <source>For the legend custom: value=class pairs separated by semicolons, as in 1=water;2=trees;0=nodata. The classes are those of the model.</source>
@@ -114,6 +182,14 @@
     <message>
       <source>GDAL creation options separated by |, as in COMPRESS=ZSTD|BIGTIFF=YES; they are laid over the plugin's own (tiled, compressed, BIGTIFF=IF_SAFER).</source>
       <translation>GDAL-Erzeugungsoptionen, durch | getrennt, etwa COMPRESS=ZSTD|BIGTIFF=YES; sie gehen den eigenen vor (gekachelt, komprimiert, BIGTIFF=IF_SAFER).</translation>
+    </message>
+    <message>
+      <source>GENERATE names nothing; write what to make, separated by commas, as in s2_l2a,dem.</source>
+      <translation>GENERATE nennt nichts; schreiben Sie, was entstehen soll, durch Kommas getrennt, wie in s2_l2a,dem.</translation>
+    </message>
+    <message>
+      <source>Generate</source>
+      <translation>Erzeugen</translation>
     </message>
     <message>
       <source>GeoTIFF creation options</source>
@@ -128,12 +204,32 @@
       <translation>GeoTIFF auf dem Gitter der Maske, als synthetisch gekennzeichnet, mit Modell, Startwert und Auftrag in den Metadaten.</translation>
     </message>
     <message>
+      <source>Gets one GeoTIFF a modality, as s2_l2a.tif, each marked as synthetic, with model, seed and job in its tags; further samples are s2_l2a_v2.tif and so on, the uncertainty is s2_l2a_uncertainty.tif.</source>
+      <translation>Bekommt je Modalität ein GeoTIFF, wie s2_l2a.tif, als synthetisch gekennzeichnet, mit Modell, Startwert und Auftrag in seinen Tags; weitere Ziehungen heißen s2_l2a_v2.tif und so fort, die Unsicherheit heißt s2_l2a_uncertainty.tif.</translation>
+    </message>
+    <message>
       <source>Go on creating</source>
       <translation>Weiter anlegen</translation>
     </message>
     <message>
+      <source>Guidance</source>
+      <translation>Führung</translation>
+    </message>
+    <message>
       <source>How many images to draw that differ by noise alone. The first is written to the output; the mean and the standard deviation of all are written to the uncertainty raster. Time grows in proportion.</source>
       <translation>Wie viele Bilder gezogen werden, die sich allein im Rauschen unterscheiden. Das erste wird ausgegeben; Mittelwert und Standardabweichung aller stehen im Unsicherheitsraster. Die Zeit wächst entsprechend.</translation>
+    </message>
+    <message>
+      <source>How many results to draw that differ by noise alone. The first is written; ALL_SAMPLES writes the others too, UNCERTAINTY writes where they differ. Time grows in proportion.</source>
+      <translation>Wie viele Ergebnisse gezogen werden, die sich nur im Rauschen unterscheiden. Das erste wird geschrieben; ALL_SAMPLES schreibt auch die anderen, UNCERTAINTY schreibt, wo sie sich unterscheiden. Die Zeit wächst im selben Maß.</translation>
+    </message>
+    <message>
+      <source>How often overlapping windows are reconciled on the way; 1 is fastest, 2 to 4 join large scenes better. Empty: as the model's author advises.</source>
+      <translation>Wie oft überlappende Fenster unterwegs abgeglichen werden; 1 ist am schnellsten, 2 bis 4 verbinden große Szenen besser. Leer: wie vom Autor des Modells empfohlen.</translation>
+    </message>
+    <message>
+      <source>How often the network is evaluated for each window; more is slower and finer. Empty: as many as the model's author advises.</source>
+      <translation>Wie oft das Netz für jedes Fenster ausgewertet wird; mehr ist langsamer und feiner. Leer: so oft, wie der Autor des Modells empfiehlt.</translation>
     </message>
     <message>
       <source>Image (synthetic)</source>
@@ -142,6 +238,14 @@
     <message>
       <source>Image translation</source>
       <translation>Bildübersetzung</translation>
+    </message>
+    <message>
+      <source>In QGIS: tick Diffusion models in Settings &gt; Options &gt; EO Translate, and press Create.</source>
+      <translation>In QGIS: unter Einstellungen &gt; Optionen &gt; EO Translate Diffusionsmodelle ankreuzen und „Erstellen“ drücken.</translation>
+    </message>
+    <message>
+      <source>In units of the CRS. Empty: that of the first input, or the model's where nothing is given.</source>
+      <translation>In Einheiten des KBS. Leer: die der ersten Eingabe oder, wo nichts gegeben ist, die des Modells.</translation>
     </message>
     <message>
       <source>In use</source>
@@ -154,6 +258,14 @@
     <message>
       <source>LEGEND is custom, so MAPPING must say what the values mean, as in 1=water;2=trees.</source>
       <translation>LEGEND ist custom, also muss MAPPING sagen, was die Werte bedeuten, etwa 1=water;2=trees.</translation>
+    </message>
+    <message>
+      <source>Land cover</source>
+      <translation>Landbedeckung</translation>
+    </message>
+    <message>
+      <source>Land cover in the model's own class codes.</source>
+      <translation>Landbedeckung in den Klassenwerten des Modells.</translation>
     </message>
     <message>
       <source>Land-cover mask</source>
@@ -176,6 +288,10 @@
       <translation>Meldungen</translation>
     </message>
     <message>
+      <source>Modality</source>
+      <translation>Modalität</translation>
+    </message>
+    <message>
       <source>Model</source>
       <translation>Modell</translation>
     </message>
@@ -188,6 +304,10 @@
       <translation>Es wurde kein Python {oldest} oder neuer gefunden, das Umgebungen anlegen kann (versucht: {tried}); eines installieren, unter Debian und Ubuntu mit 'apt install python3-venv', und noch einmal anlegen.</translation>
     </message>
     <message>
+      <source>No raster is given, so the place must be: set EXTENT with its CRS, as in 600000,602560,5297440,5300000 [EPSG:32632], or give an input.</source>
+      <translation>Es ist kein Raster gegeben, also muss es der Ort sein: Setzen Sie EXTENT mit seinem KBS, wie in 600000,602560,5297440,5300000 [EPSG:32632], oder geben Sie eine Eingabe.</translation>
+    </message>
+    <message>
       <source>Nothing was written.</source>
       <translation>Es wurde nichts geschrieben.</translation>
     </message>
@@ -196,8 +316,24 @@
       <translation>Es wurde nichts geschrieben; erneut ausführen.</translation>
     </message>
     <message>
+      <source>OTHER_INPUTS must be modalities and rasters in turn, as in canopy,/data/canopy.tif; found {found}.</source>
+      <translation>OTHER_INPUTS muss abwechselnd Modalitäten und Raster enthalten, wie in canopy,/data/canopy.tif; gefunden: {found}.</translation>
+    </message>
+    <message>
+      <source>OTHER_INPUTS names {name}, which is no raster; use the parameter {name_upper}.</source>
+      <translation>OTHER_INPUTS nennt {name}, und das ist kein Raster; verwenden Sie den Parameter {name_upper}.</translation>
+    </message>
+    <message>
+      <source>OTHER_INPUTS names {place}, which is no raster layer or file.</source>
+      <translation>OTHER_INPUTS nennt {place}, und das ist weder Rasterlayer noch Rasterdatei.</translation>
+    </message>
+    <message>
       <source>One band of class values, or three bands of class colours. The output lies on exactly this raster's grid.</source>
       <translation>Ein Kanal mit Klassenwerten oder drei mit Klassenfarben. Die Ausgabe liegt genau auf dem Gitter dieses Rasters.</translation>
+    </message>
+    <message>
+      <source>Only this part is written, snapped outward to whole pixels; empty: all that the inputs cover. It is needed where nothing is given. Where two extents overlap, their pixels are equal.</source>
+      <translation>Nur dieser Teil wird geschrieben, nach außen auf ganze Pixel erweitert; leer: alles, was die Eingaben bedecken. Nötig, wo nichts gegeben ist. Wo sich zwei Ausdehnungen überlappen, sind ihre Pixel gleich.</translation>
     </message>
     <message>
       <source>Only this part is written, snapped outward to whole pixels; empty: the whole raster. A part is identical, pixel for pixel, to the same part of a run over the whole raster.</source>
@@ -212,8 +348,32 @@
       <translation>Optisches Bild (synthetisch)</translation>
     </message>
     <message>
+      <source>Other inputs</source>
+      <translation>Andere Eingaben</translation>
+    </message>
+    <message>
       <source>Own mapping of values to classes</source>
       <translation>Eigene Zuordnung von Werten zu Klassen</translation>
+    </message>
+    <message>
+      <source>POSITION is {how}; a POINT belongs to POSITION = point, and to nothing else.</source>
+      <translation>POSITION ist {how}; ein POINT gehört zu POSITION = point und zu nichts anderem.</translation>
+    </message>
+    <message>
+      <source>Pixel size of the results</source>
+      <translation>Pixelgröße der Ergebnisse</translation>
+    </message>
+    <message>
+      <source>Point</source>
+      <translation>Punkt</translation>
+    </message>
+    <message>
+      <source>Position</source>
+      <translation>Ort</translation>
+    </message>
+    <message>
+      <source>Precision</source>
+      <translation>Genauigkeit</translation>
     </message>
     <message>
       <source>Preparing</source>
@@ -254,6 +414,10 @@
     <message>
       <source>Python interpreter</source>
       <translation>Python-Interpreter</translation>
+    </message>
+    <message>
+      <source>Raster layer or file</source>
+      <translation>Rasterlayer oder Datei</translation>
     </message>
     <message>
       <source>Remove...</source>
@@ -300,8 +464,52 @@
       <translation>Rückstreuung von Sentinel-1 (oder ähnlich), VV mit oder ohne VH, in dB, linearer Leistung oder als Graubild. Die Ausgabe liegt genau auf dem Gitter dieses Rasters.</translation>
     </message>
     <message>
+      <source>Sentinel-1 RTC</source>
+      <translation>Sentinel-1 RTC</translation>
+    </message>
+    <message>
+      <source>Sentinel-1 backscatter, terrain-corrected: VV and VH, in dB or linear power.</source>
+      <translation>Sentinel-1-Rückstreuung, geländekorrigiert: VV und VH, in dB oder linearer Leistung.</translation>
+    </message>
+    <message>
+      <source>Sentinel-1 units</source>
+      <translation>Einheiten von Sentinel-1</translation>
+    </message>
+    <message>
+      <source>Sentinel-2 L1C</source>
+      <translation>Sentinel-2 L1C</translation>
+    </message>
+    <message>
+      <source>Sentinel-2 L2A</source>
+      <translation>Sentinel-2 L2A</translation>
+    </message>
+    <message>
+      <source>Sentinel-2 at the surface; bands are found by their names.</source>
+      <translation>Sentinel-2 am Boden; Kanäle werden an ihren Namen erkannt.</translation>
+    </message>
+    <message>
+      <source>Sentinel-2 at the top of the atmosphere; bands are found by their names.</source>
+      <translation>Sentinel-2 am Oberrand der Atmosphäre; Kanäle werden an ihren Namen erkannt.</translation>
+    </message>
+    <message>
+      <source>Sentinel-2 units</source>
+      <translation>Einheiten von Sentinel-2</translation>
+    </message>
+    <message>
+      <source>Solver</source>
+      <translation>Löser</translation>
+    </message>
+    <message>
+      <source>Stages</source>
+      <translation>Stufen</translation>
+    </message>
+    <message>
       <source>Starting the engine</source>
       <translation>Engine wird gestartet</translation>
+    </message>
+    <message>
+      <source>Steps</source>
+      <translation>Schritte</translation>
     </message>
     <message>
       <source>Test</source>
@@ -310,6 +518,10 @@
     <message>
       <source>The creation option {part} is not of the form NAME=VALUE; separate options by |.</source>
       <translation>Die Erzeugungsoption {part} hat nicht die Form NAME=WERT; Optionen mit | trennen.</translation>
+    </message>
+    <message>
+      <source>The day that the images are to show, as 2024-05-31, where the model knows dates; empty: any.</source>
+      <translation>Der Tag, den die Bilder zeigen sollen, wie 2024-05-31, wo das Modell Tage kennt; leer: irgendeiner.</translation>
     </message>
     <message>
       <source>The engine does not work ({reason}); the log is {log}.</source>
@@ -332,6 +544,10 @@
       <translation>Die Umgebung wurde entfernt.</translation>
     </message>
     <message>
+      <source>The folder {folder} cannot be made ({reason}); choose another.</source>
+      <translation>Der Ordner {folder} kann nicht angelegt werden ({reason}); wählen Sie einen anderen.</translation>
+    </message>
+    <message>
       <source>The layer {name} is of the type {provider}, which gives pictures or computed pixels and not a local raster file; save it with Export &gt; Save As (raw data) and choose the saved file.</source>
       <translation>Der Layer {name} hat den Typ {provider}, der Bilder oder berechnete Pixel liefert und keine lokale Rasterdatei; mit Export &gt; Speichern als (Rohdaten) speichern und die gespeicherte Datei wählen.</translation>
     </message>
@@ -342,6 +558,22 @@
     <message>
       <source>The map shows nothing of the layer {name}; zoom to it first.</source>
       <translation>Die Karte zeigt nichts vom Layer {name}; erst auf ihn zoomen.</translation>
+    </message>
+    <message>
+      <source>The model {model} does not make {name}; GENERATE can be {known}.</source>
+      <translation>Das Modell {model} erzeugt {name} nicht; GENERATE kann {known} sein.</translation>
+    </message>
+    <message>
+      <source>The model {model} is no any-to-any model; choose one that is, or the algorithm that is made for it.</source>
+      <translation>Das Modell {model} ist keines von beliebig zu beliebig; wählen Sie ein solches oder den Algorithmus, der zu ihm gehört.</translation>
+    </message>
+    <message>
+      <source>The model {model} knows no {name}; it takes {known}.</source>
+      <translation>Das Modell {model} kennt {name} nicht; es nimmt {known}.</translation>
+    </message>
+    <message>
+      <source>The name of an installed any-to-any model, or the folder of a model package. It decides which inputs can be given and what can be generated.</source>
+      <translation>Der Name eines installierten Modells von beliebig zu beliebig oder der Ordner eines Modellpakets. Es entscheidet, welche Eingaben möglich sind und was erzeugt werden kann.</translation>
     </message>
     <message>
       <source>The name of an installed model, or the folder of a model package (item.json and its weights).</source>
@@ -358,6 +590,10 @@
     <message>
       <source>Translate SAR to optical</source>
       <translation>SAR in Optik übersetzen</translation>
+    </message>
+    <message>
+      <source>Translate any modality to any other</source>
+      <translation>Beliebige Modalität in jede andere übersetzen</translation>
     </message>
     <message>
       <source>Translate land-cover mask to image</source>
@@ -388,6 +624,10 @@
       <translation>VV-Kanal</translation>
     </message>
     <message>
+      <source>What a model that knows places is told. unknown: nothing; scene: where the pixels are; point: another place, whose look is wanted.</source>
+      <translation>Was ein Modell, das Orte kennt, erfährt. unknown: nichts; scene: wo die Pixel liegen; point: ein anderer Ort, dessen Aussehen gewünscht ist.</translation>
+    </message>
+    <message>
       <source>What the map shows cannot be transformed to the CRS of the layer {name}; zoom to it first.</source>
       <translation>Was die Karte zeigt, lässt sich nicht in das KBS des Layers {name} umrechnen; erst auf ihn zoomen.</translation>
     </message>
@@ -396,8 +636,36 @@
       <translation>Was die Werte der Maske bedeuten. model: sie sind die Klassennummern des Modells, ab 0; custom: MAPPING sagt es.</translation>
     </message>
     <message>
+      <source>What the numbers mean; auto tells them apart and says what it found.</source>
+      <translation>Was die Zahlen bedeuten; auto unterscheidet sie und sagt, was es gefunden hat.</translation>
+    </message>
+    <message>
+      <source>What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, s2_l2a: optical; lulc: land cover; cloud_mask; and what else the model knows. What is given as an input cannot be generated.</source>
+      <translation>Was entstehen soll, durch Kommas getrennt, wie in s2_l2a,dem. dem: Höhe; s1_rtc: Radar; s2_l1c, s2_l2a: Optik; lulc: Landbedeckung; cloud_mask: Wolken; und was das Modell sonst kennt. Was als Eingabe gegeben ist, kann nicht erzeugt werden.</translation>
+    </message>
+    <message>
       <source>Where an earlier run to the same output was interrupted, its finished parts are kept beside it. ask: stop and say so; continue: go on from there, and keep the finished parts when cancelled; restart: remove them and start over.</source>
       <translation>Wurde ein früherer Lauf mit derselben Ausgabe unterbrochen, so liegen seine fertigen Teile daneben. ask: anhalten und es sagen; continue: dort weitermachen und fertige Teile auch beim Abbrechen behalten; restart: sie entfernen und von vorn beginnen.</translation>
+    </message>
+    <message>
+      <source>Write every sample</source>
+      <translation>Jede Ziehung schreiben</translation>
+    </message>
+    <message>
+      <source>Write the uncertainty</source>
+      <translation>Unsicherheit schreiben</translation>
+    </message>
+    <message>
+      <source>Writes a raster a modality that says where the samples differ: mean and standard deviation, or for classes the most frequent one and the share of samples that have it. It needs at least two samples, and shows the model's own doubt, not its error.</source>
+      <translation>Schreibt je Modalität ein Raster, das sagt, wo sich die Ziehungen unterscheiden: Mittelwert und Standardabweichung oder, bei Klassen, die häufigste und den Anteil der Ziehungen, die sie haben. Es braucht mindestens zwei Ziehungen und zeigt den Zweifel des Modells, nicht seinen Fehler.</translation>
+    </message>
+    <message>
+      <source>Writes the samples after the first too, each as a raster of its own.</source>
+      <translation>Schreibt auch die Ziehungen nach der ersten, jede als eigenes Raster.</translation>
+    </message>
+    <message>
+      <source>any to any,multimodal,diffusion,cop-gen,sentinel-1,sentinel-2,sar,radar,optical,dem,elevation,land cover,cloud,synthesis,synthetic,generative,uncertainty,samples,deep learning,ai</source>
+      <translation>beliebig zu beliebig,multimodal,diffusion,cop-gen,sentinel-1,sentinel-2,sar,radar,optik,dhm,höhe,landbedeckung,wolken,synthese,synthetisch,generativ,unsicherheit,ziehungen,deep learning,ki</translation>
     </message>
     <message>
       <source>auto takes an NVIDIA graphics card where it works and says so; cpu; cuda (an error without one).</source>
@@ -412,12 +680,24 @@
       <translation>automatisch</translation>
     </message>
     <message>
+      <source>choose what to make</source>
+      <translation>auswählen, was entstehen soll</translation>
+    </message>
+    <message>
       <source>did you mean {name}?</source>
       <translation>war {name} gemeint?</translation>
     </message>
     <message>
+      <source>float32; bfloat16 or float16 are several times faster on a graphics card and less exact.</source>
+      <translation>float32; bfloat16 oder float16 sind auf einer Grafikkarte um ein Mehrfaches schneller und weniger genau.</translation>
+    </message>
+    <message>
       <source>mask,land cover,lulc,segmentation,classification,worldcover,corine,dynamic world,aras400k,image,synthesis,synthetic,generative,deep learning,ai,gan,onnx,training data</source>
       <translation>maske,landbedeckung,landnutzung,lulc,segmentierung,klassifikation,worldcover,corine,dynamic world,aras400k,bild,synthese,synthetisch,generativ,deep learning,ki,gan,onnx,trainingsdaten</translation>
+    </message>
+    <message>
+      <source>model: as the model's author advises; singlestep or multistep: DPM-Solver++; consistency: for models that were distilled to a few steps.</source>
+      <translation>model: wie vom Autor des Modells empfohlen; singlestep oder multistep: DPM-Solver++; consistency: für Modelle, die auf wenige Schritte destilliert wurden.</translation>
     </message>
     <message>
       <source>no message</source>
@@ -440,12 +720,56 @@
       <translation>{folder} (noch nicht da)</translation>
     </message>
     <message>
+      <source>{modality} (synthetic)</source>
+      <translation>{modality} (synthetisch)</translation>
+    </message>
+    <message>
+      <source>{modality} (synthetic, sample {number})</source>
+      <translation>{modality} (synthetisch, Ziehung {number})</translation>
+    </message>
+    <message>
+      <source>{modality} (uncertainty)</source>
+      <translation>{modality} (Unsicherheit)</translation>
+    </message>
+    <message>
+      <source>{modality} is given twice; give it once.</source>
+      <translation>{modality} ist zweimal gegeben; geben Sie es einmal.</translation>
+    </message>
+    <message>
+      <source>{model}, seed {seed}</source>
+      <translation>{model}, Startwert {seed}</translation>
+    </message>
+    <message>
       <source>{name} (coarse)</source>
       <translation>{name} (grob)</translation>
     </message>
     <message>
+      <source>{name} is about several samples, and SAMPLES is 1; set SAMPLES to 2 or more.</source>
+      <translation>{name} handelt von mehreren Ziehungen, und SAMPLES ist 1; setzen Sie SAMPLES auf 2 oder mehr.</translation>
+    </message>
+    <message>
+      <source>{name} is given as an input and in GENERATE; take it out of one of the two.</source>
+      <translation>{name} ist als Eingabe und in GENERATE angegeben; nehmen Sie es aus einem von beiden heraus.</translation>
+    </message>
+    <message>
+      <source>{number} h</source>
+      <translation>{number} h</translation>
+    </message>
+    <message>
+      <source>{number} min</source>
+      <translation>{number} min</translation>
+    </message>
+    <message>
+      <source>{number} s</source>
+      <translation>{number} s</translation>
+    </message>
+    <message>
       <source>{output} holds an interrupted run, {done} of {total} parts done; set RESUME (Interrupted earlier run) to continue or to restart.</source>
       <translation>{output} enthält einen unterbrochenen Lauf, {done} von {total} Teilen sind fertig; RESUME (Unterbrochener früherer Lauf) auf continue oder auf restart setzen.</translation>
+    </message>
+    <message>
+      <source>{text}, about {time} left</source>
+      <translation>{text}, noch etwa {time}</translation>
     </message>
   </context>
 </TS>

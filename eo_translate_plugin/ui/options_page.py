@@ -13,6 +13,7 @@ from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QDesktopServices, QFontDatabase
 from qgis.PyQt.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QGroupBox,
@@ -33,6 +34,7 @@ from ..environment import (
     data_folder,
     environment_folder,
     find_interpreter,
+    has_diffusion,
     is_complete,
     shown,
 )
@@ -101,6 +103,11 @@ class OptionsPage(QgsOptionsPageWidget):
         self._variant = QComboBox()
         self._variant.addItem(tr("CPU (about 100 MB to download)"), "cpu")
         self._variant.addItem(tr("NVIDIA graphics card, CUDA (about 1.5 GB to download)"), "cuda")
+        self._diffusion = QCheckBox(tr("Diffusion models (torch; about 1 GB more)"))
+        self._diffusion.setToolTip(
+            tr("For Translate any modality to any other; to add them later, tick this and press Repair.")
+        )
+        self._diffusion.setChecked(has_diffusion(environment_folder()))
         self._create = QPushButton(tr("Create"))
         self._create.clicked.connect(self._start)
         self._cancel = QPushButton(tr("Cancel"))
@@ -112,6 +119,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self._step.setWordWrap(True)
         form.addRow(tr("Folder"), self._disk_use)
         form.addRow(tr("Device"), self._variant)
+        form.addRow("", self._diffusion)
         form.addRow("", _row(self._create, self._cancel, self._remove))
         form.addRow("", self._progress)
         form.addRow("", self._step)
@@ -153,7 +161,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
         close_shared()
         self._log.clear()
-        self._installer.install(self._variant.currentData())
+        self._installer.install(self._variant.currentData(), diffusion=self._diffusion.isChecked())
         self._refresh()
 
     def _run_test(self) -> None:

@@ -11,7 +11,7 @@ from qgis.core import QgsProcessing, QgsProcessingContext, QgsProcessingParamete
 GOLDEN = Path(__file__).with_name("golden") / "algorithms.json"
 ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced
 OPTIONAL = QgsProcessingParameterDefinition.Flag.FlagOptional
-IDS = ["eo_translate:masktoimage", "eo_translate:sartooptical"]
+IDS = ["eo_translate:masktoimage", "eo_translate:sartooptical", "eo_translate:translate"]
 
 # Definitions belong to their algorithm, and Python would drop it in the middle of an expression.
 _kept = []
@@ -87,7 +87,7 @@ def test_every_bundled_legend_is_explained_and_offered(plugin_folder):
 
 
 def test_default_models_are_bundled(plugin_folder):
-    for identifier in IDS:
+    for identifier in (SAR, MASK):
         model = algorithm(identifier).parameterDefinition("MODEL").defaultValue()
         assert (plugin_folder / "resources" / "models" / model / "item.json").is_file()
 

@@ -16,7 +16,7 @@ from qgis.core import (
 from qgis.gui import QgsBrowserGuiModel
 from qgis.PyQt.QtWidgets import QComboBox
 
-IDS = ["eo_translate:masktoimage", "eo_translate:sartooptical"]
+IDS = ["eo_translate:masktoimage", "eo_translate:sartooptical", "eo_translate:translate"]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_the_batch_dialog_builds_and_reads_back_a_row(provider, identifier):
     dialog = BatchAlgorithmDialog(QgsApplication.processingRegistry().createAlgorithmById(identifier))
     row = dialog.mainWidget().parametersForRow(0, destinationProject=None, warnOnInvalid=False)[0]
     assert row["DEVICE"] == "auto"
-    assert row["MODEL"] in ("sar-to-optical", "mask-to-image")
+    assert row["MODEL"] in ("sar-to-optical", "mask-to-image", "any-to-any")
     dialog.close()
 
 
