@@ -18,6 +18,7 @@ from training.datasets.pairs import CLASSES, NO_CLASS, Pair, data_root
 
 Array = NDArray[np.float32]
 GROUPS = ("dem", "s1", "s2", "lulc")
+SETS = ("ombria", "samples", "relief")
 DEVIATIONS = np.float32(3)
 SMALLEST_PX = 128
 
