@@ -118,7 +118,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="MODALITY=UNITS",
-            help="linear, db or relative, as sar=db.",
+            help="linear, db or relative, as sar=db; DN, DN+1000 or reflectance for Sentinel-2.",
             rich_help_panel=_INPUTS,
         ),
     ] = None,

@@ -17,6 +17,7 @@ _EXAMPLES = {
     "--statistics": "sar=earlier_result.tif",
     "--co": "COMPRESS=ZSTD",
 }
+_UNITS = {"dn": "DN", "dn + 1000": "DN + 1000", "dn+1000": "DN + 1000"}  # the others are in small letters
 _FILE_SUFFIXES = (".tif", ".tiff", ".vrt")
 _SPREAD_ENDING = "_uncertainty"
 
@@ -104,7 +105,7 @@ def inputs(rasters: list[str] | None, *settings: list[str] | None) -> dict[str, 
             (given["path"],) = given["path"]
     readers: dict[str, Callable[[str, str], Any]] = {
         "bands": lambda text, _: _bands(text),
-        "units": lambda text, _: text.casefold(),
+        "units": lambda text, _: _UNITS.get(text.casefold(), text.casefold()),
         "legend": lambda text, _: text,
         "nodata": lambda text, _: _number(text),
         "statistics": _statistics,

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 import engine.cli
 from engine import cli_options
 from engine.errors import InputError
+from engine.spec import InputRaster
 
 
 @pytest.fixture
@@ -44,6 +45,14 @@ def test_one_file_for_two_modalities_is_refused(place):
     result = invoke("--generate", "dem,s2_l2a", "--output", "all.tif")
     assert result.exit_code == 1
     assert "name a folder" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("dB", "db"), ("dn", "DN"), ("DN+1000", "DN + 1000"), ("Reflectance", "reflectance")]
+)
+def test_units_are_taken_in_any_case(text, units):
+    given = cli_options.inputs(["s=a.tif"], None, [f"s={text}"], None, None, None)
+    assert InputRaster.model_validate(given["s"]).units == units
 
 
 @pytest.mark.parametrize("text", ["1", "a,b", "91,0", "0,181", "1,2,3"])

@@ -11,7 +11,7 @@ import pytest
 from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtNetwork import QNetworkProxy
-from qgis.PyQt.QtWidgets import QPlainTextEdit, QPushButton
+from qgis.PyQt.QtWidgets import QCheckBox, QPlainTextEdit, QPushButton
 
 from eo_translate_plugin import engine_setup, environment
 from eo_translate_plugin.engine_setup import EnvironmentInstaller
@@ -127,6 +127,8 @@ def test_requirements_are_those_of_the_project():
         line for line in cuda if line.startswith("onnxruntime-gpu")
     ]
     assert len(cuda) >= len(cpu)
+    more = [line.split(">")[0] for line in environment.requirements("diffusion")]
+    assert {"torch", "safetensors", "diffusers"} <= set(more)
 
 
 # The installation
@@ -195,6 +197,29 @@ def test_a_package_that_cannot_be_had_is_one_sentence(installer, monkeypatch):
     assert "\n" not in sentence
     with pytest.raises(environment.EngineMissingError):
         _find_without_path()
+
+
+def test_packages_for_diffusion_models_are_installed_when_they_are_ticked(installer, monkeypatch):
+    wanted = {"cpu": [], "diffusion": ["numpy==0.0.0.2"]}
+    monkeypatch.setattr(engine_setup, "requirements", wanted.__getitem__)
+    monkeypatch.setattr(engine_setup, "_TORCH_FOR_CPU", [])
+    shown = page(installer)
+    tick = shown.findChild(QCheckBox)
+    assert not tick.isChecked()
+    tick.setChecked(True)
+    button(shown, "Create").click()
+    worked, sentence = wait(installer)
+    assert not worked
+    assert "numpy==0.0.0.2" in sentence
+
+
+def test_the_tick_says_what_is_installed(installer):
+    folder = environment.environment_folder()
+    folder.mkdir(parents=True)
+    environment.completion_marker(folder).write_text("# cpu\nnumpy>=1.26,<3\ntorch>=2.6,<3\n")
+    assert page(installer).findChild(QCheckBox).isChecked()
+    environment.completion_marker(folder).write_text("# cpu\nnumpy>=1.26,<3\n")
+    assert not page(installer).findChild(QCheckBox).isChecked()
 
 
 def test_the_interpreter_of_qgis_is_a_candidate():
