@@ -52,6 +52,20 @@ def run_job(job: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, A
         raise QgsProcessingException(" ".join(filter(None, (str(error), more)))) from None
 
 
+def run_evaluation(comparison: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
+    """Compares rasters and returns the engine's report as a dictionary.
+
+    Raises:
+        QgsProcessingException: They cannot be compared, or it was cancelled; the message is one sentence.
+    """
+    feedback.setProgressText(tr("Starting the engine"))
+    take = _Progress(feedback).take
+    try:
+        return engine_client().request("evaluate", take, feedback.isCanceled, comparison=comparison)
+    except (EngineError, EngineMissingError) as error:
+        raise QgsProcessingException(str(error)) from None
+
+
 def describe_model(model: str) -> dict[str, Any]:
     """A model's identity and output, as its package declares them.
 

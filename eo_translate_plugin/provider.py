@@ -7,13 +7,14 @@ from configparser import ConfigParser
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.evaluate import Evaluate
 from .algorithms.mask_to_image import MaskToImage
 from .algorithms.sar_to_optical import SarToOptical
 from .algorithms.translate import Translate
 from .environment import PLUGIN_FOLDER, engine_parent, resource
 from .translate import tr
 
-ALGORITHMS = (SarToOptical, MaskToImage, Translate)
+ALGORITHMS = (SarToOptical, MaskToImage, Translate, Evaluate)
 
 
 class EOTranslateProvider(QgsProcessingProvider):

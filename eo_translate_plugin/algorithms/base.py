@@ -1,31 +1,27 @@
-"""What the translation algorithms share: identity, checks, and the run of one job in the engine."""
+"""What the translation algorithms share: checks of a job, and its run in the engine."""
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from qgis.core import (
-    QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
-    QgsRasterLayer,
 )
-from qgis.PyQt.QtGui import QIcon
 
 from .. import interrupted, job_files
-from ..environment import PLUGIN_FOLDER, EngineMissingError, find_interpreter, resource
 from ..translate import tr
+from .engine_algorithm import EngineAlgorithm
 
 ASK = "ask"
 
 
-class TranslationAlgorithm(QgsProcessingAlgorithm):
+class TranslationAlgorithm(EngineAlgorithm):
     """Turns rasters into an image with a model; subclasses declare parameters and inputs."""
 
     MODEL = "MODEL"
@@ -47,23 +43,11 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         super().__init__()
         self._job: dict[str, Any] = {}
 
-    def createInstance(self) -> TranslationAlgorithm:
-        return type(self)()
-
     def group(self) -> str:
         return tr("Image translation")
 
     def groupId(self) -> str:
         return "translation"
-
-    def icon(self) -> QIcon:
-        return QIcon(self.svgIconPath())
-
-    def svgIconPath(self) -> str:
-        return str(resource("icons", f"{self.name()}.svg"))
-
-    def shortHelpString(self) -> str:
-        return (PLUGIN_FOLDER / "help" / f"{self.name()}.html").read_text(encoding="utf-8")
 
     def inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
         """The job's inputs by modality; the first is the reference for the extent's CRS."""
@@ -79,39 +63,6 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
         self.addOutput(QgsProcessingOutputString(self.USED_DEVICE, tr("Device")))
         self.addOutput(QgsProcessingOutputNumber(self.SECONDS, tr("Run time in seconds")))
 
-    def raster(self, parameters: dict[str, Any], name: str, context: QgsProcessingContext) -> QgsRasterLayer:
-        """A raster parameter's layer.
-
-        Raises:
-            QgsProcessingException: It is not a valid raster.
-        """
-        layer = self.parameterAsRasterLayer(parameters, name, context)
-        if layer is None or not layer.isValid():
-            raise QgsProcessingException(self.invalidRasterError(parameters, name))
-        return layer
-
-    def canExecute(self) -> tuple[bool, str]:
-        try:
-            find_interpreter()
-        except EngineMissingError as error:
-            return False, str(error)
-        return True, ""
-
-    def checkParameterValues(
-        self, parameters: dict[str, Any], context: QgsProcessingContext
-    ) -> tuple[bool, str]:
-        problem = self._unknown_parameter(parameters)
-        if problem:
-            return False, problem
-        accepted, problem = super().checkParameterValues(parameters, context)
-        if not accepted:
-            return False, problem
-        try:
-            self.check(parameters, context)
-        except QgsProcessingException as error:
-            return False, str(error)
-        return True, ""
-
     def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Rules beyond the single parameter's own.
 
@@ -119,19 +70,18 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
             QgsProcessingException: One of them is broken.
         """
         self.inputs(parameters, context)
-        self._check_extensions(parameters, context)
         self._creation_options(parameters, context)
         if parameters.get(self.UNCERTAINTY) and self.parameterAsInt(parameters, self.SAMPLES, context) == 1:
             raise QgsProcessingException(
                 tr("UNCERTAINTY compares samples, and SAMPLES is 1; set SAMPLES to 2 or more.")
             )
         self._check_interrupted(parameters, context)
-        self._check_engine()
+        super().check(parameters, context)
 
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        self._check_engine()
+        self.check_engine()
         self._job = self.job(parameters, context)
         return True
 
@@ -205,32 +155,6 @@ class TranslationAlgorithm(QgsProcessingAlgorithm):
     def planned_files(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
         """The files of the first sample, as far as they are known before a run."""
         return [chosen_place(parameters.get(self.OUTPUT), context)]
-
-    def _check_engine(self) -> None:
-        # qgis_process of QGIS 3.22 never asks ``canExecute``.
-        can_run, problem = self.canExecute()
-        if not can_run:
-            raise QgsProcessingException(problem)
-
-    def _unknown_parameter(self, parameters: dict[str, Any]) -> str:
-        known = [definition.name() for definition in self.parameterDefinitions()]
-        unknown = next((key for key in parameters if key not in known), None)
-        if unknown is None:
-            return ""
-        near = difflib.get_close_matches(unknown.upper(), known, 1)
-        hint = tr("did you mean {name}?").format(name=near[0]) if near else ", ".join(known)
-        return tr("{algorithm} has no parameter {key}; {hint}").format(
-            algorithm=self.id(), key=unknown, hint=hint
-        )
-
-    def _check_extensions(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        # QGIS asks the provider for this in its dialogs only, not in qgis_process.
-        for definition in self.destinationParameterDefinitions():
-            value = parameters.get(definition.name())
-            if value and self.provider() is not None:
-                supported, problem = self.provider().isSupportedOutputValue(value, definition, context)
-                if not supported:
-                    raise QgsProcessingException(problem)
 
     def _model(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """The name or folder; a folder is made absolute, because the engine's working folder is its own."""

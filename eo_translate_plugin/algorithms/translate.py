@@ -129,7 +129,7 @@ class Translate(TranslationAlgorithm):
                     )
                 )
         self._check_interrupted(parameters, context)
-        self._check_engine()
+        self.check_engine()
 
     def inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
         return given_rasters(self, parameters, context)

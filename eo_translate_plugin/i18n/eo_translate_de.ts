@@ -28,6 +28,10 @@
       <translation>Erweiterte Parameter</translation>
     </message>
     <message>
+      <source>All numbers, by result and by band, for other programs.</source>
+      <translation>Alle Zahlen nach Ergebnis und Band, für andere Programme.</translation>
+    </message>
+    <message>
       <source>All results</source>
       <translation>Alle Ergebnisse</translation>
     </message>
@@ -38,6 +42,14 @@
     <message>
       <source>Band number of VV; empty: found by band name, or band 1.</source>
       <translation>Kanalnummer von VV; leer: nach dem Kanalnamen gesucht, sonst Kanal 1.</translation>
+    </message>
+    <message>
+      <source>Bands of the reference</source>
+      <translation>Bänder der Referenz</translation>
+    </message>
+    <message>
+      <source>Bands of the results</source>
+      <translation>Bänder der Ergebnisse</translation>
     </message>
     <message>
       <source>CPU (about 100 MB to download)</source>
@@ -70,6 +82,10 @@
     <message>
       <source>Clouds and their shadows in the model's own class codes.</source>
       <translation>Wolken und ihre Schatten in den Klassenwerten des Modells.</translation>
+    </message>
+    <message>
+      <source>Coarse multispectral image (QNR)</source>
+      <translation>Grobes Multispektralbild (QNR)</translation>
     </message>
     <message>
       <source>Create</source>
@@ -148,8 +164,28 @@
       <translation>Von dieser Seite angelegte Umgebung</translation>
     </message>
     <message>
+      <source>Evaluate images against a reference</source>
+      <translation>Bilder gegen eine Referenz bewerten</translation>
+    </message>
+    <message>
+      <source>Evaluation</source>
+      <translation>Bewertung</translation>
+    </message>
+    <message>
       <source>Extent to translate</source>
       <translation>Zu übersetzende Ausdehnung</translation>
+    </message>
+    <message>
+      <source>Factor on the reference's values</source>
+      <translation>Faktor auf die Werte der Referenz</translation>
+    </message>
+    <message>
+      <source>Factor on the results' values</source>
+      <translation>Faktor auf die Werte der Ergebnisse</translation>
+    </message>
+    <message>
+      <source>Files with the weights of AlexNet, VGG-16, ResNet-50 or Inception v3, for LPIPS, DISTS and FID. Nothing is downloaded; without them these scores are left out.</source>
+      <translation>Dateien mit den Gewichten von AlexNet, VGG-16, ResNet-50 oder Inception v3, für LPIPS, DISTS und FID. Nichts wird heruntergeladen; ohne sie entfallen diese Maße.</translation>
     </message>
     <message>
       <source>Folder</source>
@@ -162,6 +198,14 @@
     <message>
       <source>For POSITION = point: any place on Earth.</source>
       <translation>Für POSITION = point: ein beliebiger Ort der Erde.</translation>
+    </message>
+    <message>
+      <source>For QNR alone: the image that the results sharpen, with equal bands and larger pixels.</source>
+      <translation>Nur für QNR: das Bild, das die Ergebnisse schärfen, mit gleichen Bändern und größeren Pixeln.</translation>
+    </message>
+    <message>
+      <source>For QNR alone: the one-band image that the results were sharpened with.</source>
+      <translation>Nur für QNR: das einbandige Bild, mit dem die Ergebnisse geschärft wurden.</translation>
     </message>
     <message>
       <source>For Translate any modality to any other; to add them later, tick this and press Repair.</source>
@@ -216,6 +260,10 @@
       <translation>Führung</translation>
     </message>
     <message>
+      <source>HTML files</source>
+      <translation>HTML-Dateien</translation>
+    </message>
+    <message>
       <source>How many images to draw that differ by noise alone. The first is written to the output; the mean and the standard deviation of all are written to the uncertainty raster. Time grows in proportion.</source>
       <translation>Wie viele Bilder gezogen werden, die sich allein im Rauschen unterscheiden. Das erste wird ausgegeben; Mittelwert und Standardabweichung aller stehen im Unsicherheitsraster. Die Zeit wächst entsprechend.</translation>
     </message>
@@ -254,6 +302,10 @@
     <message>
       <source>Interrupted earlier run</source>
       <translation>Unterbrochener früherer Lauf</translation>
+    </message>
+    <message>
+      <source>JSON files</source>
+      <translation>JSON-Dateien</translation>
     </message>
     <message>
       <source>LEGEND is custom, so MAPPING must say what the values mean, as in 1=water;2=trees.</source>
@@ -300,6 +352,10 @@
       <translation>NVIDIA-Grafikkarte, CUDA (etwa 1,5 GB herunterzuladen)</translation>
     </message>
     <message>
+      <source>Names or numbers separated by commas, as B04,B03 or 1,2; empty: equal names, or all.</source>
+      <translation>Namen oder Nummern, durch Kommas getrennt, wie B04,B03 oder 1,2; leer: gleiche Namen oder alle.</translation>
+    </message>
+    <message>
       <source>No Python {oldest} or newer that can make environments was found (tried {tried}); install one, on Debian and Ubuntu with 'apt install python3-venv', and press Create again.</source>
       <translation>Es wurde kein Python {oldest} oder neuer gefunden, das Umgebungen anlegen kann (versucht: {tried}); eines installieren, unter Debian und Ubuntu mit 'apt install python3-venv', und noch einmal anlegen.</translation>
     </message>
@@ -316,6 +372,10 @@
       <translation>Es wurde nichts geschrieben; erneut ausführen.</translation>
     </message>
     <message>
+      <source>Numbers</source>
+      <translation>Zahlen</translation>
+    </message>
+    <message>
       <source>OTHER_INPUTS must be modalities and rasters in turn, as in canopy,/data/canopy.tif; found {found}.</source>
       <translation>OTHER_INPUTS muss abwechselnd Modalitäten und Raster enthalten, wie in canopy,/data/canopy.tif; gefunden: {found}.</translation>
     </message>
@@ -330,6 +390,14 @@
     <message>
       <source>One band of class values, or three bands of class colours. The output lies on exactly this raster's grid.</source>
       <translation>Ein Kanal mit Klassenwerten oder drei mit Klassenfarben. Die Ausgabe liegt genau auf dem Gitter dieses Rasters.</translation>
+    </message>
+    <message>
+      <source>One file with numbers, difference maps and histograms; it opens in any browser.</source>
+      <translation>Eine Datei mit Zahlen, Differenzkarten und Histogrammen; jeder Browser öffnet sie.</translation>
+    </message>
+    <message>
+      <source>One result, or several samples of the same place. Those on another grid are resampled to the reference's, and the report says so.</source>
+      <translation>Ein Ergebnis oder mehrere Ziehungen desselben Ortes. Solche auf einem anderen Gitter werden auf das der Referenz umgerechnet, und der Bericht sagt es.</translation>
     </message>
     <message>
       <source>Only this part is written, snapped outward to whole pixels; empty: all that the inputs cover. It is needed where nothing is given. Where two extents overlap, their pixels are equal.</source>
@@ -360,8 +428,16 @@
       <translation>POSITION ist {how}; ein POINT gehört zu POSITION = point und zu nichts anderem.</translation>
     </message>
     <message>
+      <source>Panchromatic image (QNR)</source>
+      <translation>Panchromatisches Bild (QNR)</translation>
+    </message>
+    <message>
       <source>Pixel size of the results</source>
       <translation>Pixelgröße der Ergebnisse</translation>
+    </message>
+    <message>
+      <source>Pixels compared</source>
+      <translation>Verglichene Pixel</translation>
     </message>
     <message>
       <source>Point</source>
@@ -416,8 +492,16 @@
       <translation>Python-Interpreter</translation>
     </message>
     <message>
+      <source>RESULTS must be one or several rasters.</source>
+      <translation>RESULTS muss aus einem oder mehreren Rastern bestehen.</translation>
+    </message>
+    <message>
       <source>Raster layer or file</source>
       <translation>Rasterlayer oder Datei</translation>
+    </message>
+    <message>
+      <source>Reference (the truth)</source>
+      <translation>Referenz (die Wahrheit)</translation>
     </message>
     <message>
       <source>Remove...</source>
@@ -430,6 +514,14 @@
     <message>
       <source>Repair</source>
       <translation>Reparieren</translation>
+    </message>
+    <message>
+      <source>Report</source>
+      <translation>Bericht</translation>
+    </message>
+    <message>
+      <source>Results</source>
+      <translation>Ergebnisse</translation>
     </message>
     <message>
       <source>Run time in seconds</source>
@@ -454,6 +546,10 @@
     <message>
       <source>Samples</source>
       <translation>Ziehungen</translation>
+    </message>
+    <message>
+      <source>Says how close results are to the truth: PSNR, SSIM, spectral angle and more.</source>
+      <translation>Sagt, wie nah Ergebnisse an der Wahrheit sind: PSNR, SSIM, Spektralwinkel und mehr.</translation>
     </message>
     <message>
       <source>Seed</source>
@@ -496,8 +592,16 @@
       <translation>Einheiten von Sentinel-2</translation>
     </message>
     <message>
+      <source>Side of a tile (pixels)</source>
+      <translation>Seite einer Kachel (Pixel)</translation>
+    </message>
+    <message>
       <source>Solver</source>
       <translation>Löser</translation>
+    </message>
+    <message>
+      <source>Some scores compare tiles as small images; this is their side.</source>
+      <translation>Einige Maße vergleichen Kacheln als kleine Bilder; dies ist deren Seite.</translation>
     </message>
     <message>
       <source>Stages</source>
@@ -510,6 +614,10 @@
     <message>
       <source>Steps</source>
       <translation>Schritte</translation>
+    </message>
+    <message>
+      <source>Such as 0.0001 for Sentinel-2 numbers; empty: the scale and offset that are in the file.</source>
+      <translation>Etwa 0.0001 für Sentinel-2-Zahlen; leer: Skala und Versatz, die in der Datei stehen.</translation>
     </message>
     <message>
       <source>Test</source>
@@ -584,6 +692,14 @@
       <translation>Die Pakete konnten nicht installiert werden ({reason}); Netz und Einstellungen &gt; Optionen &gt; Netzwerk &gt; Proxy prüfen und mit „Anlegen“ weitermachen; das Protokoll ist {log}.</translation>
     </message>
     <message>
+      <source>The raster that is right. Everything is compared on its grid.</source>
+      <translation>Das Raster, das stimmt. Alles wird auf seinem Gitter verglichen.</translation>
+    </message>
+    <message>
+      <source>The same for the results, in that order.</source>
+      <translation>Dasselbe für die Ergebnisse, in dieser Reihenfolge.</translation>
+    </message>
+    <message>
       <source>The same seed gives the same pixels; another seed gives another plausible image, where the model draws noise.</source>
       <translation>Gleicher Startwert, gleiche Pixel; ein anderer gibt ein anderes plausibles Bild, wenn das Modell Rauschen zieht.</translation>
     </message>
@@ -624,6 +740,10 @@
       <translation>VV-Kanal</translation>
     </message>
     <message>
+      <source>Weights of networks</source>
+      <translation>Gewichte von Netzen</translation>
+    </message>
+    <message>
       <source>What a model that knows places is told. unknown: nothing; scene: where the pixels are; point: another place, whose look is wanted.</source>
       <translation>Was ein Modell, das Orte kennt, erfährt. unknown: nichts; scene: wo die Pixel liegen; point: ein anderer Ort, dessen Aussehen gewünscht ist.</translation>
     </message>
@@ -638,6 +758,10 @@
     <message>
       <source>What the numbers mean; auto tells them apart and says what it found.</source>
       <translation>Was die Zahlen bedeuten; auto unterscheidet sie und sagt, was es gefunden hat.</translation>
+    </message>
+    <message>
+      <source>What the rasters hold</source>
+      <translation>Was die Raster enthalten</translation>
     </message>
     <message>
       <source>What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, s2_l2a: optical; lulc: land cover; cloud_mask; and what else the model knows. What is given as an input cannot be generated.</source>
@@ -688,6 +812,10 @@
       <translation>war {name} gemeint?</translation>
     </message>
     <message>
+      <source>evaluation,accuracy,assessment,validation,quality,psnr,ssim,rmse,spectral angle,sam,lpips,fid,qnr,confusion,iou,f1,comparison,difference,report</source>
+      <translation>Bewertung,Genauigkeit,Validierung,Qualität,psnr,ssim,rmse,Spektralwinkel,sam,lpips,fid,qnr,Konfusionsmatrix,iou,f1,Vergleich,Differenz,Bericht</translation>
+    </message>
+    <message>
       <source>float32; bfloat16 or float16 are several times faster on a graphics card and less exact.</source>
       <translation>float32; bfloat16 oder float16 sind auf einer Grafikkarte um ein Mehrfaches schneller und weniger genau.</translation>
     </message>
@@ -706,6 +834,10 @@
     <message>
       <source>sar,radar,sentinel-1,backscatter,optical,sentinel-2,false colour,swir,translation,synthesis,generative,deep learning,ai,gan,onnx,cloud,despeckle</source>
       <translation>sar,radar,sentinel-1,rückstreuung,optisch,sentinel-2,falschfarben,swir,übersetzung,synthese,generativ,deep learning,ki,gan,onnx,wolken,entrauschen</translation>
+    </message>
+    <message>
+      <source>values: measurements such as reflectance; classes: codes of classes such as land cover.</source>
+      <translation>values: Messwerte wie Reflexion; classes: Klassennummern wie Landbedeckung.</translation>
     </message>
     <message>
       <source>{algorithm} has no parameter {key}; {hint}</source>
@@ -766,6 +898,10 @@
     <message>
       <source>{output} holds an interrupted run, {done} of {total} parts done; set RESUME (Interrupted earlier run) to continue or to restart.</source>
       <translation>{output} enthält einen unterbrochenen Lauf, {done} von {total} Teilen sind fertig; RESUME (Unterbrochener früherer Lauf) auf continue oder auf restart setzen.</translation>
+    </message>
+    <message>
+      <source>{score}, mean over results</source>
+      <translation>{score}, Mittel über die Ergebnisse</translation>
     </message>
     <message>
       <source>{text}, about {time} left</source>
