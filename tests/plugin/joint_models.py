@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,14 +52,15 @@ def joint_models(tmp_path_factory) -> Path:
     return make_models(tmp_path_factory.mktemp("joint-models"))
 
 
-@pytest.fixture
-def joint_engine(joint_models, monkeypatch) -> None:
+@pytest.fixture(scope="module")
+def joint_engine(joint_models) -> Iterator[None]:
     """An engine with torch that knows the tiny models, and no other before or after."""
     from eo_translate_plugin.worker_client import close_shared
 
-    close_shared()
-    monkeypatch.setenv("EO_TRANSLATE_PYTHON", str(engine_with_torch()))
-    monkeypatch.setenv("EO_TRANSLATE_MODELS", str(joint_models))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    close_shared()
+    with pytest.MonkeyPatch.context() as patch:
+        close_shared()
+        patch.setenv("EO_TRANSLATE_PYTHON", str(engine_with_torch()))
+        patch.setenv("EO_TRANSLATE_MODELS", str(joint_models))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+        close_shared()
