@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engine.joint_inputs import JointContext, JointInputs
 from engine.joint_settings import joint_settings
-from engine.latent_windows import LatentWindows, cone
+from engine.latent_lattice import LatentLattice
+from engine.latent_windows import LatentWindows
 from engine.modalities.encoders import encoder
 from engine.modalities.vectors import vector_planes
 from engine.models.item import ModelItem
@@ -24,7 +25,7 @@ from engine.scene import Chunk, chunk_side, file_encoders
 from engine.spec import Job
 from engine.spreads import spread_of
 from engine.tiling.lattice import Box, chunks
-from engine.tiling.plan import Plan, in_strips
+from engine.tiling.plan import in_strips
 
 if TYPE_CHECKING:
     from engine.translators.joint_diffusion import JointTranslator
@@ -68,7 +69,7 @@ class LatentScene:
     def __init__(self, job: Job, item: ModelItem, inputs: JointInputs, device: str) -> None:
         self.job, self.item, self.inputs, self.device = job, item, inputs, device
         self.settings = joint_settings(job, item)
-        self.plan = Plan(item.tiling, inputs.layer.origin)
+        self._lattice = LatentLattice(item, self.settings.generate, inputs.layer.origin)
         self.side = chunk_side(job, 1)
         self.chunks = [
             chunk.shifted(inputs.box.row, inputs.box.col)
@@ -92,7 +93,8 @@ class LatentScene:
         """What is given over all windows that a chunk is made from; safe to call from several threads."""
         if not hasattr(self._here, "inputs"):
             self._here.inputs = self.inputs.twin()
-        return self._here.inputs.read(cone(self.plan, self.chunks[index], self.settings.stages).box)
+        seen = self._lattice.seen(self.chunks[index], self.settings.stages)
+        return self._here.inputs.read(seen)
 
     def draws(
         self,
@@ -112,7 +114,7 @@ class LatentScene:
 
         stages = plan_stages(self.settings.steps, self.settings.stages, self.settings.solver)
         windows = LatentWindows(
-            self.item, self.settings, self.inputs, self.job.seed, self.plan, translator, stages
+            self.item, self.settings, self.inputs, self.job.seed, self._lattice, translator, stages
         )
         for done, (index, context) in enumerate(contexts):
             chunk = self.chunks[index]

@@ -10,7 +10,6 @@ neighbours one stage earlier, on theirs two stages earlier, and on nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 
 from engine.joint_inputs import JointContext, JointInputs
 from engine.joint_settings import JointSettings
+from engine.latent_lattice import LatentLattice
 from engine.modalities.filling import filled
 from engine.models.item import ModelItem
 from engine.models.joint_schema import Group
 from engine.raster.grid import latitude_longitude
-from engine.tiling.blend import Blender, flank_weights
+from engine.tiling.blend import Blender
 from engine.tiling.lattice import Box
-from engine.tiling.plan import Kept, Plan
+from engine.tiling.plan import Kept
 
 if TYPE_CHECKING:
     from engine.samplers.staged import Stage
@@ -32,38 +32,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Latents = dict[str, Array]
+Found = dict[tuple[int, Box], Latents]
 _KEPT_LATENT_BYTES = 256 << 20
 _KEPT_IMAGE_BYTES = 192 << 20
 _ROWS_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Cone:
-    """The windows that a box of the result is made from.
-
-    Attributes:
-        windows: Of each stage, first to last, and those that are decoded; row-major.
-    """
-
-    windows: tuple[tuple[Box, ...], ...]
-
-    @property
-    def box(self) -> Box:
-        """All pixels of the layer that they see."""
-        first = self.windows[0]
-        row, col = min(w.row for w in first), min(w.col for w in first)
-        return Box(row, col, max(w.rows[1] for w in first) - row, max(w.cols[1] for w in first) - col)
-
-
-def cone(plan: Plan, box: Box, stages: int) -> Cone:
-    """The windows that have a say in a box of the layer."""
-    levels = [tuple(window.box for window in plan.windows(box))]
-    for _ in range(stages):
-        # A window sees all that overlap it: one window more on each side.
-        corner, last = levels[0][0], levels[0][-1]
-        around = Box(corner.row, corner.col, last.rows[1] - corner.row, last.cols[1] - corner.col)
-        levels.insert(0, tuple(window.box for window in plan.windows(around)))
-    return Cone(tuple(levels))
 
 
 class LatentWindows:
@@ -74,7 +46,7 @@ class LatentWindows:
         settings: Of the job.
         inputs: Of the job.
         seed: Of the job.
-        plan: The lattice.
+        lattice: Where windows and tiles lie.
         translator: The networks on their device.
         stages: Of the sampling, see ``engine.samplers.staged.plan_stages``.
     """
@@ -85,19 +57,19 @@ class LatentWindows:
         settings: JointSettings,
         inputs: JointInputs,
         seed: int,
-        plan: Plan,
+        lattice: LatentLattice,
         translator: JointTranslator,
         stages: Sequence[Stage],
     ) -> None:
         self._item, self._settings, self._inputs, self._seed = item, settings, inputs, seed
-        self._plan, self._translator, self._stages = plan, translator, tuple(stages)
+        self._lattice, self._translator, self._stages = lattice, translator, tuple(stages)
         self._groups = {group.name: group for group in item.groups}
         self._wanted = [self._groups[name] for name in settings.generate]
         latent_bytes = sum(4 * g.latent.channels * g.latent.height * g.latent.width for g in item.groups)
         self._latents: Kept[Latents] = Kept(_KEPT_LATENT_BYTES // latent_bytes)
         self._moments: Kept[Latents] = Kept(_KEPT_LATENT_BYTES // (2 * latent_bytes))
         side = item.sampler.window_px
-        self._images: Kept[Latents] = Kept(_KEPT_IMAGE_BYTES // (16 * len(self._wanted) * side * side))
+        self._images: Kept[Array] = Kept(_KEPT_IMAGE_BYTES // (16 * side * side))
 
     def made(
         self, box: Box, context: JointContext, report: Callable[[float], None]
@@ -115,8 +87,8 @@ class LatentWindows:
             whole group pixels around ``box`` (vectors: pixels of the layer over ``box``); NaN where no window
             has valid inputs.
         """
-        levels = cone(self._plan, box, len(self._stages)).windows
-        *active, shown = [[w for w in level if self._is_active(w, context)] for level in levels]
+        levels = self._lattice.levels(box, len(self._stages))
+        active = [[w for w in level if self._is_active(w, context)] for level in levels]
         rows = max(1, len(active[-1]))
         together = max(1, min(self._settings.samples, _ROWS_AT_ONCE // rows))
         progress = _Progress(report, self._work(active))
@@ -124,7 +96,7 @@ class LatentWindows:
             samples = range(first, min(first + together, self._settings.samples))
             latents = self._sampled(active, context, samples, progress)
             for sample in samples:
-                yield self._decoded(box, shown, latents, sample)
+                yield self._decoded(box, latents, sample)
 
     def _is_active(self, window: Box, context: JointContext) -> bool:
         """Whether a window has something to go by; without any raster all have."""
@@ -143,9 +115,9 @@ class LatentWindows:
 
     def _sampled(
         self, active: list[list[Box]], context: JointContext, samples: range, progress: _Progress
-    ) -> dict[tuple[int, Box], Latents]:
+    ) -> Found:
         """Clean latents after the last stage by (draw, window): blended, of the images."""
-        before: dict[tuple[int, Box], Latents] = {}
+        before: Found = {}
         done = 0
         for stage, windows in zip(self._stages, active, strict=True):
             blended = None
@@ -161,10 +133,10 @@ class LatentWindows:
         windows: list[Box],
         samples: range,
         context: JointContext,
-        blended: dict[tuple[int, Box], Latents] | None,
+        blended: Found | None,
         done: int,
         progress: _Progress,
-    ) -> dict[tuple[int, Box], Latents]:
+    ) -> Found:
         found, missing = {}, []
         for sample in samples:
             for window in windows:
@@ -188,7 +160,7 @@ class LatentWindows:
         self,
         part: Sequence[tuple[int, Box]],
         context: JointContext,
-        blended: dict[tuple[int, Box], Latents] | None,
+        blended: Found | None,
     ) -> Rows:
         from engine.translators.joint_diffusion import Rows
 
@@ -199,14 +171,9 @@ class LatentWindows:
         if blended is not None:
             clean = {g.name: np.stack([blended[key][g.name] for key in part]) for g in self._wanted}
         corners = {
-            group.name: [self._cells(group, window)[:2] for _, window in part]
+            group.name: [self._lattice.corner(group, window) for _, window in part]
             for group in self._item.groups
-            if not group.is_vector
         }
-        # A vector holds for a window: one number a window, or neighbours would be the same draw.
-        for group in self._item.groups:
-            if group.is_vector:
-                corners[group.name] = [self._vector_corner(group, window) for _, window in part]
         return Rows(tuple(sample for sample, _ in part), corners, conditions, clean)
 
     def _window_moments(self, windows: list[Box], context: JointContext) -> dict[Box, Latents]:
@@ -242,74 +209,85 @@ class LatentWindows:
             vector = position_vector(*latitude_longitude(layer, *middle))
         return vector.reshape(1, 1, -1)
 
-    def _cells(self, group: Group, window: Box) -> tuple[int, int, int, int]:
-        """World row, column, height and width of a window in latent cells of a group."""
-        cell = self._item.sampler.window_px // group.latent.height
-        world = window.shifted(*self._inputs.layer.origin)
-        return world.row // cell, world.col // cell, group.latent.height, group.latent.width
-
-    def _vector_corner(self, group: Group, window: Box) -> tuple[int, int]:
-        world, stride = window.shifted(*self._inputs.layer.origin), self._item.sampler.stride_px
-        return world.row // stride * group.latent.height, world.col // stride * group.latent.width
-
-    def _blended(self, window: Box, sample: int, latents: dict[tuple[int, Box], Latents]) -> Latents:
+    def _blended(self, window: Box, sample: int, latents: Found) -> Latents:
         """What overlapping windows agree on over one of them; a vector is each window's own."""
+        return {
+            group.name: latents[sample, window][group.name]
+            if group.is_vector
+            else self._agreed(group, self._lattice.cells(group, window), sample, latents)
+            for group in self._wanted
+        }
+
+    def _agreed(self, group: Group, cells: Box, sample: int, latents: Found) -> Array:
+        """(C, h, w) blended latent over a box of world cells; NaN where no window has a say."""
+        blender = Blender(group.latent.channels, cells)
+        weights = self._lattice.weights(group.latent.height)
+        for window in self._lattice.over(group, cells):
+            if (sample, window) in latents:
+                values = latents[sample, window][group.name]
+                blender.feed(self._lattice.cells(group, window), values, weights)
+        return blender.data
+
+    def _decoded(self, box: Box, latents: Found, sample: int) -> dict[str, Array]:
+        """Images of a draw over a box."""
         found = {}
-        neighbours = [w.box for w in self._plan.windows(window) if (sample, w.box) in latents]
         for group in self._wanted:
             if group.is_vector:
-                found[group.name] = latents[sample, window][group.name]
-                continue
-            blender = Blender(group.latent.channels, Box(*self._cells(group, window)))
-            weights = self._weights(group.latent.height)
-            for neighbour in neighbours:
-                blender.feed(
-                    Box(*self._cells(group, neighbour)), latents[sample, neighbour][group.name], weights
-                )
-            found[group.name] = blender.data
+                found[group.name] = self._spread_vector(group, box, latents, sample)
+            elif self._lattice.is_local(group):
+                found[group.name] = self._pasted(group, box, latents, sample)
+            else:
+                found[group.name] = self._overlapped(group, box, latents, sample)
         return found
 
-    def _weights(self, cells: int) -> Array:
-        sampler = self._item.sampler
-        return flank_weights(cells, sampler.stride_px * cells // sampler.window_px)
+    def _pasted(self, group: Group, box: Box, latents: Found, sample: int) -> Array:
+        """Through a decoder that is local: tiles with all the context that they depend on, cut to fit."""
+        target, halo = self._lattice.pixels(group, box), group.latent.decoder_halo
+        result: Array | None = None
+        for tile in self._lattice.tiles(group, box):
+            image = self._images.get((sample, group.name, tile))
+            if image is None:
+                cells = np.nan_to_num(self._agreed(group, tile.grown(halo), sample, latents))
+                image = self._translator.decode(group.name, cells[None])[0]
+                factor = image.shape[1] // cells.shape[1]
+                inner = slice(halo * factor, (halo * factor and -halo * factor) or None)
+                image = np.ascontiguousarray(image[:, inner, inner])
+                self._images.put((sample, group.name, tile), image)
+            if result is None:
+                result = np.full((len(image), target.height, target.width), np.nan, dtype=np.float32)
+            place = tile.scaled(image.shape[1] // tile.height)
+            common = place.intersection(target)
+            rows, cols = common.within(place).slices
+            result[(slice(None), *common.within(target).slices)] = image[:, rows, cols]
+        return result
 
-    def _decoded(
-        self, box: Box, windows: list[Box], latents: dict[tuple[int, Box], Latents], sample: int
-    ) -> dict[str, Array]:
-        """Images of a draw: every window decoded from the blended latents, and blended once more."""
-        images = self._window_images(windows, latents, sample)
-        return {group.name: self._assembled(group, box, windows, images) for group in self._wanted}
-
-    def _window_images(
-        self, windows: list[Box], latents: dict[tuple[int, Box], Latents], sample: int
-    ) -> dict[Box, Latents]:
-        known = {window: self._images.get((sample, window)) for window in windows}
-        missing = [window for window, found in known.items() if found is None]
-        fresh: dict[Box, Latents] = {window: {} for window in missing}
-        blended = {window: self._blended(window, sample, latents) for window in missing}
-        for group in self._wanted if missing else ():
-            values = np.stack([blended[window][group.name] for window in missing])
-            if not group.is_vector:
-                values = self._translator.decode(group.name, values)
-            for window, image in zip(missing, values, strict=True):
-                fresh[window][group.name] = image
-        for window in missing:
-            self._images.put((sample, window), fresh[window])
-        return {window: fresh[window] if known[window] is None else known[window] for window in windows}
-
-    def _assembled(self, group: Group, box: Box, windows: list[Box], images: dict[Box, Latents]) -> Array:
-        pixel, side = (1 if group.is_vector else group.pixel), self._item.sampler.window_px
-        origin = self._inputs.layer.origin
-        target = _in_pixels(box.snapped_out(pixel, origin).shifted(*origin), pixel)
-        weights = self._weights(side // pixel)
-        first = next(iter(images.values()), None)
-        channels = 3 if group.is_vector else (1 if first is None else len(first[group.name]))
-        blender = Blender(channels, target)
+    def _overlapped(self, group: Group, box: Box, latents: Found, sample: int) -> Array:
+        """Through a decoder that looks at all of a window: windows decoded alone and blended."""
+        windows = [w for w in self._lattice.windows(box) if (sample, w) in latents]
+        images = {window: self._images.get((sample, group.name, window)) for window in windows}
+        missing = [window for window, image in images.items() if image is None]
+        if missing:
+            cells = [self._agreed(group, self._lattice.cells(group, w), sample, latents) for w in missing]
+            for window, image in zip(
+                missing, self._translator.decode(group.name, np.stack(cells)), strict=True
+            ):
+                images[window] = image
+                self._images.put((sample, group.name, window), image)
+        channels = len(next(iter(images.values()))) if images else 1
+        blender = Blender(channels, self._lattice.pixels(group, box))
+        weights = self._lattice.weights(self._item.sampler.window_px // group.pixel)
         for window in windows:
-            image = images[window][group.name]
-            if group.is_vector:
-                image = np.broadcast_to(image.reshape(3, 1, 1), (3, side, side))
-            blender.feed(_in_pixels(window.shifted(*origin), pixel), image, weights)
+            blender.feed(self._lattice.pixels(group, window), images[window], weights)
+        return blender.data
+
+    def _spread_vector(self, group: Group, box: Box, latents: Found, sample: int) -> Array:
+        """(3, H, W): each window's vector over its pixels, blended."""
+        side, origin = self._item.sampler.window_px, self._inputs.layer.origin
+        blender, weights = Blender(3, box.shifted(*origin)), self._lattice.weights(side)
+        for window in self._lattice.windows(box):
+            if (sample, window) in latents:
+                vector = latents[sample, window][group.name].reshape(3, 1, 1)
+                blender.feed(window.shifted(*origin), np.broadcast_to(vector, (3, side, side)), weights)
         return blender.data
 
 
@@ -324,7 +302,3 @@ class _Progress:
         """One more evaluation of a batch of ``rows`` is about to begin."""
         self._report(min(self._done / self._total, 1.0))
         self._done += self.rows
-
-
-def _in_pixels(world: Box, pixel: int) -> Box:
-    return Box(world.row // pixel, world.col // pixel, world.height // pixel, world.width // pixel)

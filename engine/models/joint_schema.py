@@ -28,6 +28,8 @@ class Latent(Strict):
         scale: Factor between the autoencoder's latents and the denoiser's.
         autoencoder: Asset with the KL autoencoder's weights; None: the encoded values are the latent.
         decoder: Asset with a small decoder without norms to use in place of the autoencoder's own.
+        decoder_halo: Cells around a cell on which the cell's pixels depend, for a decoder that is local: a
+            scene is then decoded in parts without any overlap to blend. None: windows are blended.
     """
 
     channels: Annotated[int, Field(ge=1, le=64)]
@@ -37,6 +39,13 @@ class Latent(Strict):
     scale: Positive = 1.0
     autoencoder: AssetKey | None = None
     decoder: AssetKey | None = None
+    decoder_halo: Annotated[int, Field(ge=0, le=128)] | None = None
+
+    @model_validator(mode="after")
+    def _has_decoder(self) -> Latent:
+        if self.decoder_halo is not None and self.decoder is None and self.autoencoder is not None:
+            raise ValueError("decoder_halo is given without a decoder that it could be of")
+        return self
 
 
 class GroupBand(Strict):

@@ -130,6 +130,11 @@ def _small_decoder(item: ModelItem, group: Group, image_px: int) -> SmallDecoder
     from engine.networks.small_decoder import small_decoder_from_tensors
 
     decoder = small_decoder_from_tensors(tensors, str(path))
+    if latent.decoder_halo is not None and decoder.halo > latent.decoder_halo:
+        raise ModelError(
+            f"The decoder {path} depends on {decoder.halo} cells around each cell and the item says "
+            f"{latent.decoder_halo} (decoder_halo); parts of a scene would not fit together."
+        )
     found = (decoder.enter[0].in_channels, decoder.leave.out_channels, decoder.factor)
     expected = (latent.channels, image_channels(group), image_px / latent.height)
     if found != expected:

@@ -17,7 +17,7 @@ from engine.errors import CancelledError, InputError, OutputError
 from engine.models.joint_import import import_joint
 from engine.spec import Job
 
-SIDE = 600
+SIDE = 530
 FAST = {"steps": 4, "seed": 7, "threads": 1}
 
 
