@@ -35,7 +35,12 @@ def test_headless_loading_adds_the_provider_and_unloading_removes_it(qgis_app):
     plugin = classFactory(None)
     assert provider() is None
     plugin.initProcessing()
-    assert sorted(a.name() for a in provider().algorithms()) == ["masktoimage", "sartooptical", "translate"]
+    assert sorted(a.name() for a in provider().algorithms()) == [
+        "evaluate",
+        "masktoimage",
+        "sartooptical",
+        "translate",
+    ]
     plugin.unload()
     assert provider() is None
 
