@@ -60,7 +60,7 @@ def test_a_plugin_can_be_loaded_again(qgis_app):
     for _ in range(2):
         plugin = classFactory(None)
         plugin.initProcessing()
-        assert len(provider().algorithms()) == 3
+        assert len(provider().algorithms()) == 4
         plugin.unload()
 
 
