@@ -32,11 +32,22 @@ Run = Annotated[Path, typer.Argument(help="Folder of a training run.")]
 
 
 @app.command()
-def evaluate(run: Run) -> None:
-    """Score a run on places never trained on, beside the baselines."""
+def evaluate(
+    run: Run,
+    patches: Annotated[int, typer.Option(min=1, help="Joint models: held-out patches.")] = 32,
+    samples: Annotated[int, typer.Option(min=1, help="Joint models: samples of each.")] = 4,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Joint models: evaluations of the network a sample.")
+    ] = 50,
+) -> None:
+    """Score a run on places never trained on, beside baselines: real images of other places and the like."""
+    from training import evaluate_joint, export_joint
     from training.evaluate import evaluate as score
 
-    show(score(run))
+    if export_joint.is_joint(run):
+        show_joint(evaluate_joint.evaluate(run, evaluate_joint.Plan(patches, samples, steps)))
+    else:
+        show(score(run))
 
 
 @app.command()
@@ -108,6 +119,24 @@ def show(result: dict) -> None:
     for name, found in rows.items():
         table.add_row(name, *(f"{value:.3f}" for value in found.values()))
     Console().print(table)
+
+
+def show_joint(result: dict) -> None:
+    """Print the scores of a joint model, a table for each kind of score."""
+    from training.evaluate_joint import rows
+
+    tables: dict[tuple[str, ...], Table] = {}
+    for name, kind, scores in rows(result):
+        table = tables.setdefault(
+            tuple(scores), Table("", "", *(column.replace("_", " ") for column in scores))
+        )
+        cells = ("-" if value is None else f"{value:.4g}" for value in scores.values())
+        table.add_row(name, kind.replace("_", " "), *cells)
+    for table in tables.values():
+        Console().print(table)
+    Console().print(
+        f"Truth: {result['truth']}. The best of the samples is optimistic: each score for itself."
+    )
 
 
 def main() -> None:
