@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 
+from engine.errors import EOTranslateError
 from training.export import commit
 from training.tasks.generator import GeneratorTask
 
@@ -23,9 +24,8 @@ def fit(config: DictConfig) -> Path:
     """Train, or continue to train, one experiment.
 
     Everything random is keyed by (seed, sample number), and a checkpoint holds all weights and both
-    optimizers'
-    states: a run that is killed and started again ends with the same weights, bit for bit, on the same
-    machine.
+    optimizers' states: a run that is killed and started again ends with the same weights, bit for bit, on
+    the same machine.
 
     Returns:
         The best checkpoint by ``config.monitor``.
@@ -49,8 +49,17 @@ def fit(config: DictConfig) -> Path:
         use_distributed_sampler=False,
     )
     begun = config.resume and (output / LAST).exists()
-    trainer.fit(task, data, ckpt_path=output / LAST if begun else None, weights_only=True)
+    try:
+        trainer.fit(task, data, ckpt_path=output / LAST if begun else None, weights_only=True)
+    except EOTranslateError as error:
+        raise type(error)(_sentence(error)) from None
     return Path(best.best_model_path)
+
+
+def _sentence(error: EOTranslateError) -> str:
+    """The error's own words: torch wraps those of a reading process in a traceback."""
+    last = str(error).strip().splitlines()[-1]
+    return last.partition(f"{type(error).__name__}: ")[2] or last
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -43,6 +43,28 @@ def test_store_of_cop_gen():
 
 
 @needs("cop_gen_beta", "e2e/lmdb/data.mdb")
+def test_recipe_of_cop_gen_beta_reads_the_authors_store():
+    from omegaconf import OmegaConf
+
+    from training.cli import CONFIGS
+    from training.datasets.latents import Drawing, LatentSamples, drawn
+    from training.groups import groups_of
+
+    recipe = OmegaConf.load(CONFIGS / "experiment" / "cop_gen_beta.yaml")
+    stored, groups = open_store(BETA / "lmdb"), groups_of(recipe.groups_from)
+    samples = LatentSamples(stored, stored.keys, groups, Drawing(0, 1, 1), recipe.data.names)
+    sample = samples[0]
+    assert sample["learnt"].tolist() == [1.0] * len(groups)
+    for group in groups:
+        raw = stored.read(samples._key(0))[recipe.data.names[group.name]]
+        moments = np.frombuffer(raw, np.float32).reshape(8, 32, 32)
+        mean = drawn(group, moments, np.zeros((4, 32, 32), np.float32))
+        np.testing.assert_allclose(mean, 0.18215 * moments[:4], rtol=1e-6)
+        spread = 0.18215 * np.exp(0.5 * moments[4:].clip(-30, 20))
+        assert (np.abs(sample["latent"][group.name].numpy() - mean) <= 6 * spread + 1e-6).all()
+
+
+@needs("cop_gen_beta", "e2e/lmdb/data.mdb")
 def test_store_of_cop_gen_beta():
     from PIL import Image
 

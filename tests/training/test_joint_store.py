@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from joint_stores import GROUPS, sample, write_store
+from joint_stores import GROUPS, fit_here, sample, write_store
 
 from engine.errors import InputError
 from training.datasets.latent_store import FolderStore, StoreInfo, StoreWriter, location, open_store
@@ -102,6 +102,20 @@ def test_a_damaged_or_strange_sample_is_one_sentence(tmp_path):
         )
         with pytest.raises(InputError, match=word):
             samples[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_foreign_objects_in_a_database_end_a_run_in_one_sentence(tmp_path, workers, capsys):
+    lmdb = pytest.importorskip("lmdb")
+    write_store(tmp_path / "store", database=True)
+    with lmdb.open(str(tmp_path / "store")).begin(write=True) as transaction:
+        transaction.put(b"place2_2", pickle.dumps({"dem": Trap()}))
+    with pytest.raises(InputError) as caught:
+        fit_here(tmp_path / "run", tmp_path / "store", f"data.drawing.workers={workers}")
+    assert str(caught.value).startswith("The sample place2_2 of")
+    assert "may run code" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert not (tmp_path / "run" / "last.ckpt").exists()
 
 
 def test_no_store_is_one_sentence(tmp_path):

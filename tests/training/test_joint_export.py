@@ -95,9 +95,10 @@ def test_other_autoencoders_are_refused(run, tmp_path):
 
 def test_published_weights_are_a_start(run, tmp_path):
     _, average, _ = load_joint_run(run)
-    torch.save(average, tmp_path / "nnet_ema_9.pth")
+    (tmp_path / "9.ckpt").mkdir()
+    torch.save(average, tmp_path / "9.ckpt" / "nnet_ema.pth")
     store = run.parent / "store"
-    words = [f"network.init={tmp_path / 'nnet_ema_9.pth'}", "task.optimisation.rate=0", "grids=null"]
+    words = [f"network.init={tmp_path / '9.ckpt'}", "task.optimisation.rate=0", "grids=null"]
     fit_here(tmp_path / "run", store, *words, "trainer.max_epochs=1")
     found = load_joint_run(tmp_path / "run")[1]
     for name, tensor in average.items():
