@@ -65,11 +65,12 @@ def package(
     output: Annotated[Path, typer.Argument(help="Folder of the model package to write.")],
 ) -> None:
     """Write a run as a model package with its scores; feed-forward models as ONNX, checked against torch."""
-    from training import export, export_joint
+    from training import export, export_joint, export_student
     from training.evaluate import SCORES_NAME
 
     scores = run / SCORES_NAME
-    write = export_joint.package if export_joint.is_joint(run) else export.package
+    kinds = ((export_student.is_student, export_student), (export_joint.is_joint, export_joint))
+    write = next((module.package for is_one, module in kinds if is_one(run)), export.package)
     write(run, output, json.loads(scores.read_text()) if scores.is_file() else None)
     Console().print(f"Wrote {output}.")
 
@@ -110,6 +111,28 @@ def figures(
 
     for path in draw(run, output):
         Console().print(str(path))
+
+
+@app.command()
+def students(
+    models: Annotated[list[str], typer.Argument(help="Students: runs of experiment=distil, or packages.")],
+    teacher: Annotated[str | None, typer.Option(help="Package or run; by default the first run's.")] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of latents; by default the first run's.")] = None,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Location to compare on; by default those the first run held out."),
+    ] = None,
+    patches: Annotated[int, typer.Option(min=1, help="At most so many held-out patches.")] = 16,
+    draws: Annotated[int, typer.Option(min=2, help="Samples of each patch, at once.")] = 4,
+    teacher_steps: Annotated[int, typer.Option(min=1, help="Steps of the teacher.")] = 50,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the CPU.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+) -> None:
+    """Compare few-step students with their teacher: time, and quality on held-out patches."""
+    from training.students import report
+
+    settings = {"patches": patches, "draws": draws, "teacher_steps": teacher_steps, "device": device}
+    Console().print(report(models, threads, teacher=teacher, store=store, held_out=held_out, **settings))
 
 
 def show(result: dict) -> None:

@@ -67,7 +67,7 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
     from engine.models.build import write_item
 
     config, weights, state = load_joint_run(run)
-    groups, assets = groups_of(config.data.groups), _assets(config)
+    groups, assets = groups_of(config.data.groups), assets_of(config)
     check_autoencoders(config, groups, assets)
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -83,7 +83,7 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
     part.replace(output)
 
 
-def _assets(config: DictConfig) -> dict[str, Path]:
+def assets_of(config: DictConfig) -> dict[str, Path]:
     """Weights beside the denoiser's: autoencoders, and small decoders where the groups name some."""
     found = {**(config.get("autoencoders") or {}), **(config.get("decoders") or {})}
     return {key: Path(file) for key, file in found.items() if file}

@@ -11,10 +11,12 @@ from engine.models.store import find
 from engine.models.weights import check_hash, sha256_file
 from engine.networks.cop_gen import CopGen
 from engine.networks.cop_gen_weights import cop_gen_from_tensors
+from engine.networks.kl_autoencoder import LatentCodec
 from engine.samplers.any_to_any import Solver
 from engine.samplers.prediction import Prediction
-from engine.translators.joint_networks import load_denoiser
-from training.export_joint import load_joint_run
+from engine.translators.joint_networks import load_denoiser, load_networks
+from training.datasets.moments import load_codecs
+from training.export_joint import assets_of, check_autoencoders, load_joint_run
 from training.groups import groups_of, latent_group
 
 TEACHER_KEY = "teacher"  # in a student's checkpoint
@@ -81,6 +83,24 @@ def load_teacher(source: str | Path) -> JointModel:
     if model.solver == "consistency":
         raise InputError(f"{model.name} is a student itself; give the model that it was distilled from.")
     return model
+
+
+def load_codecs_of(source: str | Path) -> dict[str, LatentCodec]:
+    """Autoencoders of a model's groups, by group; a student's are its teacher's.
+
+    Raises:
+        InputError: The run does not name them.
+        ModelError: One is missing, damaged, or another one.
+    """
+    path = Path(source)
+    if not is_run(path):
+        return load_networks(find(str(source)), denoiser=False).codecs
+    config, _, state = load_joint_run(path)
+    if TEACHER_KEY in state:
+        return load_codecs_of(config.teacher)
+    groups, assets = groups_of(config.data.groups), assets_of(config)
+    check_autoencoders(config, groups, assets)
+    return load_codecs(groups, assets)
 
 
 def _from_run(path: Path) -> JointModel:
