@@ -91,7 +91,7 @@ def _promise(repository: str, name: str, revision: str) -> HfFileMetadata:
     """Commit, checksum and size of a file, none of them missing."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    url = hf_hub_url(repository, name, revision=revision, endpoint=os.environ.get("HF_ENDPOINT") or None)
+    url = hf_hub_url(repository, name, revision=revision, endpoint=_endpoint())
     found = get_hf_file_metadata(url)
     if not (
         _COMMIT.fullmatch(found.commit_hash or "")
@@ -129,8 +129,7 @@ def _transfer(repository: str, name: str, promised: HfFileMetadata, part: Path) 
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    url = hf_hub_url(repository, name, revision=promised.commit_hash, endpoint=endpoint)
+    url = hf_hub_url(repository, name, revision=promised.commit_hash, endpoint=_endpoint())
     with part.open("ab") as file:
         if file.tell() > promised.size:
             file.truncate(0)
@@ -143,6 +142,11 @@ def _transfer(repository: str, name: str, promised: HfFileMetadata, part: Path) 
             expected_size=promised.size,
             displayed_filename=name,
         )
+
+
+def _endpoint() -> str | None:
+    """The user's own hub; None: huggingface.co."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def _checksum(path: Path, like: str) -> str:
@@ -188,7 +192,7 @@ def _plain_errors(repository: str, name: str, revision: str) -> Iterator[None]:
             "Downloading from a hub needs huggingface_hub, which is not installed; "
             "run: pip install 'eo-translate[diffusion]'."
         ) from None
-    endpoint = os.environ.get("HF_ENDPOINT") or "huggingface.co"
+    endpoint = _endpoint() or "huggingface.co"
     try:
         yield
     except errors.GatedRepoError:

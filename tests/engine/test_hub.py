@@ -35,7 +35,7 @@ def hub(tmp_path, monkeypatch):
     made = Hub()
     made.files["owner/name", "weights.pth"] = CONTENT
     with made.serving() as address:
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setenv("HF_ENDPOINT", f"{address}/")
         yield made
 
 
