@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytest.importorskip("diffusers", reason="needs the [diffusion] extra")
 
 import lightning as L  # noqa: E402
+from conftest import make_pair  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
 from engine.networks.small_decoder import SmallDecoder, small_decoder_from_tensors  # noqa: E402
@@ -18,8 +19,6 @@ from training.datasets.module import Sampling  # noqa: E402
 from training.tasks.autoencoder import AutoencoderTask, Losses, draw, new_autoencoder  # noqa: E402
 from training.tasks.reconstruction import Adversary, Layer, Rates  # noqa: E402
 from training.tasks.small_decoder import Distillation, SmallDecoderTask  # noqa: E402
-
-from conftest import make_pair  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the [train] extra")
+pytest.importorskip("diffusers", reason="needs the [diffusion] extra")
+pytest.importorskip("lmdb", reason="needs the [train] extra")
+
+from conftest import make_pair  # noqa: E402
+
+from engine.modalities.encoders import encoder  # noqa: E402
+from training import codecs  # noqa: E402
+from training.cli import CONFIGS  # noqa: E402
+from training.datasets.decoys import DecoyModule  # noqa: E402
+from training.datasets.joint_latents import encode, windows  # noqa: E402
+from training.datasets.joint_scenes import Scene, scene  # noqa: E402
+from training.datasets.latent_store import open_store  # noqa: E402
+from training.datasets.latents import Drawing  # noqa: E402
+from training.groups import groups_of  # noqa: E402
+from training.tasks.alignment import aligned_denoiser, places  # noqa: E402
+from training.tasks.autoencoder import new_autoencoder  # noqa: E402
+
+torch.set_num_threads(1)
+GROUPS = CONFIGS / "groups" / "any_to_any.json"
+
+
+def scenes() -> list[Scene]:
+    here = [scene(make_pair(i, size=256, dem=False)) for i in range(3)]
+    there = scene(make_pair(7, size=128, location="hills"))
+    return [*here, Scene("hills/0", "hills", {"dem": there.layers["dem"]})]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """Latents of the scenes by autoencoders with random weights."""
+    folder = tmp_path_factory.mktemp("any")
+    for name, channels in (("s1", 1), ("s2", 3)):
+        torch.manual_seed(channels)
+        network = new_autoencoder(channels, (32, 32, 32, 32), 1, 8, 0.0, 0.3)
+        run = folder / "runs" / f"kl-{name}"
+        run.mkdir(parents=True)
+        codecs._saved(codecs.published(network), run / codecs.AUTOENCODER_NAME, {"scale": "0.5"})
+    encode(scenes(), groups_of(str(GROUPS)), folder / "runs", folder / "store", 128)
+    return folder / "store"
+
+
+def test_every_window_is_stored_with_the_groups_that_it_has(store):
+    opened = open_store(store)
+    expected = {key: set(images) for key, images in windows(scenes(), 128)}
+    assert {key: set(opened.read(key)) for key in opened.keys} == expected
+    assert {group.name: group.latent.scale for group in opened.info.groups} == {
+        "dem": 1.0,
+        "lulc": 1.0,
+        "s1": 0.5,
+        "s2": 0.5,
+    }
+
+
+def test_groups_without_autoencoder_hold_what_the_encoder_makes(store):
+    group = next(group for group in groups_of(str(GROUPS)) if group.name == "lulc")
+    pair = make_pair(0, size=256, dem=False)
+    codes = (np.where(pair.mask == 255, 0, pair.mask + 1)[:128:2, :128:2])[None].astype(np.float32)
+    truth = encoder(group).encode(codes, np.ones(codes.shape[1:], bool), {})
+    values, log_variance = np.split(open_store(store).read("here.here-0_0")["lulc"], 2)
+    np.testing.assert_array_equal(values, truth)
+    assert (log_variance == -30).all()
+
+
+@pytest.mark.parametrize(("name", "raw"), [("s2", "optical"), ("s1", "sar"), ("dem", "elevation")])
+def test_layers_are_what_the_encoders_of_the_package_make(name, raw):
+    group = next(group for group in groups_of(str(GROUPS)) if group.name == name)
+    pair, made = make_pair(2, size=128), encoder(group)
+    values = {"optical": pair.optical * 10_000, "sar": pair.sar["VV"][None], "elevation": None}[raw]
+    values = pair.elevation[None] if values is None else values
+    valid = np.ones(values.shape[1:], bool)
+    encoded = made.encode(values.astype(np.float32), valid, made.statistics([(values, valid)]))
+    np.testing.assert_allclose(scene(pair).layers[name][0], encoded, atol=2e-3)
+
+
+def module(store: Path, chance: float) -> DecoyModule:
+    made = DecoyModule(
+        "dem", ["hills.*"], chance, store=str(store), groups=str(store), drawing=Drawing(1, 4, 5, 1, 0.3, 0.2)
+    )
+    made.setup()
+    return made
+
+
+def test_decoys_are_clean_and_never_learnt(store):
+    plain, decoyed = module(store, 0.0).train_dataloader(), module(store, 1.0).train_dataloader()
+    found = 0
+    for number in range(30):
+        before, after = plain.dataset[number], decoyed.dataset[number]
+        if before["time"][0] == 1000 and before["learnt"][0] == 0:
+            found += 1
+            assert after["time"][0] == 0
+            assert after["learnt"][0] == 0
+            assert after["latent"]["dem"].abs().max() > 0
+        else:
+            assert torch.equal(after["time"], before["time"])
+        assert torch.equal(after["latent"]["s2"], before["latent"]["s2"])
+        assert torch.equal(after["time"][1:], before["time"][1:])
+        assert torch.equal(decoyed.dataset[number]["latent"]["dem"], after["latent"]["dem"])
+    assert found > 10
+
+
+def test_the_same_place_has_the_same_position_in_every_group():
+    torch.manual_seed(0)
+    network = aligned_denoiser(str(GROUPS), 64, 3, 2)
+    by_group = network.pos_embed[0, 4:].split([group.tokens for group in network.groups])
+    s1, s2 = by_group[2], by_group[3]
+    similar = torch.nn.functional.cosine_similarity(s1[:, None], s2[None], dim=2)
+    assert (similar.argmax(dim=1) == torch.arange(len(s1))).float().mean() > 0.95
+
+
+def test_coarse_positions_lie_between_fine_ones():
+    fine, coarse = places(8, 8, 64).view(8, 8, 64), places(4, 4, 64).view(4, 4, 64)
+    distance = (fine - coarse[1, 2]).norm(dim=2)
+    nearest = distance.flatten().topk(4, largest=False).indices
+    assert {(int(i) // 8, int(i) % 8) for i in nearest} == {(2, 4), (2, 5), (3, 4), (3, 5)}
+
+
+def test_a_first_layer_looks_at_the_same_place_of_other_groups():
+    torch.manual_seed(0)
+    network = aligned_denoiser(str(GROUPS), 64, 3, 2)
+    tokens = torch.nn.functional.layer_norm(network.pos_embed[0], (64,))
+    query, key, _ = network.in_blocks[0].attn.qkv(tokens).chunk(3, dim=1)
+    attention = (query @ key.T).softmax(dim=1)
+    start = 4 + network.groups[0].tokens + network.groups[1].tokens
+    s1, s2 = slice(start, start + 64), slice(start + 64, start + 128)
+    across = attention[s1, s2]
+    assert (across.diagonal() > 3 * across.mean(dim=1)).float().mean() > 0.9
