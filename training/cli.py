@@ -102,6 +102,31 @@ def encode(
 
 
 @app.command()
+def codec(run: Run) -> None:
+    """Write the weights of a fitted autoencoder or small decoder into its run, as packages hold them."""
+    from training.codecs import export
+
+    file, scale = export(run)
+    Console().print(f"Wrote {file}" + ("." if scale is None else f"; its latents' scale is {scale:.4f}."))
+
+
+@app.command()
+def encode_layers(
+    output: Annotated[Path, typer.Argument(help="Folder of the store of latents; an earlier run goes on.")],
+    groups: Annotated[Path, typer.Option(help="JSON file of groups.")] = CONFIGS / "groups/any_to_any.json",
+    runs: Annotated[Path, typer.Option(help="Folder of the autoencoders' runs, kl-s1 and so on.")] = Path(
+        "runs"
+    ),
+    window_px: Annotated[int, typer.Option(min=8, help="Side of a window.")] = 128,
+) -> None:
+    """Encode the bundled recipes' scenes: experiment=any_to_any trains on their latents."""
+    from training.datasets.joint_latents import encode_sets
+
+    info = encode_sets(groups, runs, output, window_px)
+    Console().print(f"Wrote {info.source} to {output}.")
+
+
+@app.command()
 def figures(
     run: Run,
     output: Annotated[Path, typer.Argument(help="Folder for the PNG files.")],
