@@ -32,6 +32,7 @@ from engine.spec import Job
 
 Progress = Callable[[float, str], None]
 _WATCH_S = 0.1
+_DIFFUSION = ("steps", "stages", "context", "guidance", "prompt", "solver", "posterior", "date", "position")
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _check_settings(job: Job, item: ModelItem) -> None:
             raise InputError(f"The model {item.id} takes no prompt; leave it out.")
         joint_settings(job, item)
         return
-    for name in ("steps", "stages", "guidance", "prompt", "solver", "posterior", "date", "position"):
+    for name in _DIFFUSION:
         if getattr(job, name) is not None:
             raise InputError(f"The model {item.id} runs in one step and takes no {name}; leave it out.")
     if job.published_ignored:

@@ -58,12 +58,14 @@ class JointContext:
         images: Group -> (C, h, w) float32 in the model's range, in pixels of the group.
         known: Group -> (h, w) bool: where the image is no filling.
         valid: (H, W) bool in pixels of the layer: every given raster is valid; all of it where none is given.
+        distant: The same for the distant view, where the job has one.
     """
 
     box: Box
     images: dict[str, NDArray[np.float32]]
     known: dict[str, NDArray[np.bool_]]
     valid: NDArray[np.bool_]
+    distant: JointContext | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class JointInputs:
         vectors: Group -> what holds for the whole scene; None: each window's own position.
         statistics: Modality -> name -> numbers that encode it.
         units: Modality -> what its values were taken for.
+        distant: The same in wide pixels, where the job has a distant view.
     """
 
     layer: Grid
@@ -130,6 +133,7 @@ class JointInputs:
     sources: list[Source] = field(default_factory=list)
     statistics: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    distant: JointInputs | None = None
     twins: list[JointInputs] = field(default_factory=list)
 
     @property
@@ -157,14 +161,15 @@ class JointInputs:
         """The same inputs for another thread; closed with these."""
         pairs = {id(source): source.twin() for source in self.sources}
         images = {name: image.on(pairs) for name, image in self.images.items()}
-        twin = replace(self, images=images, sources=list(pairs.values()), twins=[])
+        distant = self.distant and self.distant.twin()
+        twin = replace(self, images=images, sources=list(pairs.values()), distant=distant, twins=[])
         self.twins.append(twin)
         return twin
 
     def close(self) -> None:
         """Closes all files."""
-        for twin in self.twins:
-            twin.close()
+        for other in [*self.twins, *([self.distant] if self.distant else [])]:
+            other.close()
         for source in self.sources:
             source.close()
 
@@ -202,6 +207,12 @@ def open_joint_inputs(
             for source in opened[modality]:
                 check_overlap(source, inputs.layer, inputs.box)
             _bind(inputs, modality, spec, opened[modality], item, log, check)
+        if job.context is not None:
+            wide = _group_layer(inputs.layer, job.context)
+            inputs.distant = JointInputs(wide, wide.box, vectors=inputs.vectors)
+            for modality, spec in job.inputs.items():
+                known = _as_measured(spec, modality, inputs)
+                _bind(inputs.distant, modality, known, opened[modality], item, _unheard, check)
     except BaseException:
         if inputs is not None:
             inputs.close()
@@ -210,6 +221,16 @@ def open_joint_inputs(
         for source in [s for sources in opened.values() for s in sources]:
             source.close()
     return inputs
+
+
+def _as_measured(spec: InputRaster, modality: str, inputs: JointInputs) -> InputRaster:
+    """With what was found out about the raster."""
+    found = {"statistics": inputs.statistics.get(modality), "units": inputs.units.get(modality)}
+    return spec.model_copy(update={key: value for key, value in found.items() if value is not None})
+
+
+def _unheard(level: str, text: str) -> None:
+    """All has been said about these rasters."""
 
 
 def _entry(item: ModelItem, modality: str) -> ContinuousInput:

@@ -16,6 +16,7 @@ class JointSettings:
 
     Attributes:
         generate: Groups to make, in the network's order.
+        context: How many times wider the pixels of a first, distant view are; None: there is none.
         steps, stages, solver, posterior: See ``engine.models.joint_schema.Sampler``.
         guidance, published_ignored: See ``engine.samplers.any_to_any.JointDenoiser``.
         samples: Draws.
@@ -29,6 +30,7 @@ class JointSettings:
     guidance: float
     published_ignored: bool
     samples: int
+    context: int | None = None
 
 
 def joint_settings(job: Job, item: ModelItem) -> JointSettings:
@@ -56,7 +58,10 @@ def joint_settings(job: Job, item: ModelItem) -> JointSettings:
         )
     if solver == "multistep" and job.stages is None:
         stages = 1
+    if job.context is not None:
+        _check_context(job.context, item, stages)
     return JointSettings(
+        context=job.context,
         generate=tuple(group.name for group in item.groups if group.modality in wanted),
         steps=steps,
         stages=stages,
@@ -66,3 +71,17 @@ def joint_settings(job: Job, item: ModelItem) -> JointSettings:
         published_ignored=job.published_ignored,
         samples=job.samples if job.uncertainty or job.all_samples else 1,
     )
+
+
+def _check_context(context: int, item: ModelItem, stages: int) -> None:
+    sampler = item.sampler
+    if stages < 2:
+        raise InputError(
+            "A distant view (context) takes the place of the first stage, so at least 2 stages are needed; "
+            "set more stages and steps."
+        )
+    if sampler.window_px % context or sampler.stride_px % context:
+        raise InputError(
+            f"The context must divide the model's windows of {sampler.window_px} px and their distance of "
+            f"{sampler.stride_px} px, and is {context}; 8 or 4 will do for most models."
+        )

@@ -44,12 +44,12 @@ class LatentLattice:
         """
         levels = [self.windows(self._context(box))]
         while len(levels) < stages:
-            levels.insert(0, self.windows(_hull(levels[0])))
+            levels.insert(0, self.windows(hull(levels[0])))
         return tuple(levels)
 
     def seen(self, box: Box, stages: int) -> Box:
         """All pixels that a box is made from."""
-        return _hull(self.levels(box, stages)[0])
+        return hull(self.levels(box, stages)[0])
 
     def cells(self, group: Group, window: Box) -> Box:
         """The latent cells of a window."""
@@ -98,7 +98,7 @@ class LatentLattice:
                 parts += [self._from_cells(group, tile) for tile in tiles]
             else:
                 parts += self.windows(box)
-        return _hull(parts)
+        return hull(parts)
 
     def _cell(self, group: Group) -> int:
         """Pixels of the layer that a latent cell is wide."""
@@ -109,7 +109,7 @@ class LatentLattice:
         return cells.scaled(self._cell(group)).shifted(-row, -col)
 
 
-def _hull(boxes: Sequence[Box]) -> Box:
+def hull(boxes: Sequence[Box]) -> Box:
     """The smallest box around others."""
     row, col = min(box.row for box in boxes), min(box.col for box in boxes)
     return Box(row, col, max(box.rows[1] for box in boxes) - row, max(box.cols[1] for box in boxes) - col)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.distant_view import DistantView
 from engine.joint_inputs import JointContext, JointInputs
 from engine.joint_settings import joint_settings
-from engine.latent_lattice import LatentLattice
+from engine.latent_lattice import LatentLattice, hull
 from engine.latent_windows import LatentWindows
 from engine.modalities.encoders import encoder
 from engine.modalities.vectors import vector_planes
@@ -28,6 +29,7 @@ from engine.tiling.lattice import Box, chunks
 from engine.tiling.plan import in_strips
 
 if TYPE_CHECKING:
+    from engine.samplers.staged import Stage
     from engine.translators.joint_diffusion import JointTranslator
 
 Array = NDArray[np.float32]
@@ -70,6 +72,7 @@ class LatentScene:
         self.job, self.item, self.inputs, self.device = job, item, inputs, device
         self.settings = joint_settings(job, item)
         self._lattice = LatentLattice(item, self.settings.generate, inputs.layer.origin)
+        self._distant = self._distant_view()
         self.side = chunk_side(job, 1)
         self.chunks = [
             chunk.shifted(inputs.box.row, inputs.box.col)
@@ -93,8 +96,12 @@ class LatentScene:
         """What is given over all windows that a chunk is made from; safe to call from several threads."""
         if not hasattr(self._here, "inputs"):
             self._here.inputs = self.inputs.twin()
-        seen = self._lattice.seen(self.chunks[index], self.settings.stages)
-        return self._here.inputs.read(seen)
+        levels = self._lattice.levels(self.chunks[index], self.settings.stages)
+        context = self._here.inputs.read(hull(levels[0]))
+        if self._distant is None:
+            return context
+        wide = self._distant.wide.seen(self._distant.box(levels[0]), 1)
+        return replace(context, distant=self._here.inputs.distant.read(wide))
 
     def draws(
         self,
@@ -113,9 +120,11 @@ class LatentScene:
         from engine.samplers.staged import plan_stages
 
         stages = plan_stages(self.settings.steps, self.settings.stages, self.settings.solver)
-        windows = LatentWindows(
-            self.item, self.settings, self.inputs, self.job.seed, self._lattice, translator, stages
-        )
+        afar = None
+        if self._distant is not None:
+            whole = plan_stages(self.settings.steps, 1, self.settings.solver)
+            afar = self._distant, self._windows(self.inputs.distant, self._distant.wide, translator, whole)
+        windows = self._windows(self.inputs, self._lattice, translator, stages, afar)
         for done, (index, context) in enumerate(contexts):
             chunk = self.chunks[index]
             valid = context.valid[chunk.within(context.box).slices]
@@ -125,6 +134,27 @@ class LatentScene:
             made = windows.made(chunk, context, lambda share, done=done: report(done, share))
             for sample, images in enumerate(made):
                 yield Draw(index, sample, self._physical(images, chunk, valid))
+
+    def _windows(
+        self,
+        inputs: JointInputs,
+        lattice: LatentLattice,
+        translator: JointTranslator,
+        stages: tuple[Stage, ...],
+        afar: tuple[DistantView, LatentWindows] | None = None,
+    ) -> LatentWindows:
+        return LatentWindows(
+            self.item, self.settings, inputs, self.job.seed, lattice, translator, stages, afar
+        )
+
+    def _distant_view(self) -> DistantView | None:
+        distant, factor = self.inputs.distant, self.settings.context
+        if distant is None or factor is None:
+            return None
+        wide = LatentLattice(self.item, self.settings.generate, distant.layer.origin)
+        groups = [group for group in self.item.groups if group.name in self.settings.generate]
+        origins = self.inputs.layer.origin, distant.layer.origin
+        return DistantView(self._lattice, wide, groups, factor, *origins)
 
     def finished(self, draws: Iterator[Draw]) -> Iterator[Chunk]:
         """Chunks from their draws."""

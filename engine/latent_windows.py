@@ -27,6 +27,7 @@ from engine.tiling.lattice import Box
 from engine.tiling.plan import Kept
 
 if TYPE_CHECKING:
+    from engine.distant_view import DistantView
     from engine.samplers.staged import Stage
     from engine.translators.joint_diffusion import JointTranslator, Rows
 
@@ -49,6 +50,7 @@ class LatentWindows:
         lattice: Where windows and tiles lie.
         translator: The networks on their device.
         stages: Of the sampling, see ``engine.samplers.staged.plan_stages``.
+        afar: Takes the place of the first stage, with the windows that it is made of.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class LatentWindows:
         lattice: LatentLattice,
         translator: JointTranslator,
         stages: Sequence[Stage],
+        afar: tuple[DistantView, LatentWindows] | None = None,
     ) -> None:
+        self._afar = afar
         self._item, self._settings, self._inputs, self._seed = item, settings, inputs, seed
         self._lattice, self._translator, self._stages = lattice, translator, tuple(stages)
         self._groups = {group.name: group for group in item.groups}
@@ -72,7 +76,11 @@ class LatentWindows:
         self._images: Kept[Array] = Kept(_KEPT_IMAGE_BYTES // (16 * side * side))
 
     def made(
-        self, box: Box, context: JointContext, report: Callable[[float], None]
+        self,
+        box: Box,
+        context: JointContext,
+        report: Callable[[float], None],
+        draws: range | None = None,
     ) -> Iterator[dict[str, Array]]:
         """Every draw of a box of the layer, first to last.
 
@@ -81,6 +89,7 @@ class LatentWindows:
             context: What is given over the cone of the box.
             report: Called before each evaluation of the denoiser with the share of the work that is done;
                 may raise to cancel.
+            draws: Numbers of the draws; None: all of the job.
 
         Yields:
             Group -> (C, h, w) float32 in the model's range, in pixels of the group over the smallest box of
@@ -90,10 +99,11 @@ class LatentWindows:
         levels = self._lattice.levels(box, len(self._stages))
         active = [[w for w in level if self._is_active(w, context)] for level in levels]
         rows = max(1, len(active[-1]))
-        together = max(1, min(self._settings.samples, _ROWS_AT_ONCE // rows))
+        draws = range(self._settings.samples) if draws is None else draws
+        together = max(1, min(len(draws), _ROWS_AT_ONCE // rows))
         progress = _Progress(report, self._work(active))
-        for first in range(0, self._settings.samples, together):
-            samples = range(first, min(first + together, self._settings.samples))
+        for first in range(draws.start, draws.stop, together):
+            samples = range(first, min(first + together, draws.stop))
             latents = self._sampled(active, context, samples, progress)
             for sample in samples:
                 yield self._decoded(box, latents, sample)
@@ -109,6 +119,8 @@ class LatentWindows:
         """Evaluations of the denoiser that are to come, counted a row."""
         total = 0
         for stage, windows in zip(self._stages, active, strict=True):
+            if self._afar and stage.index == 0:
+                continue
             keys = ((stage.index, s, w) for s in range(self._settings.samples) for w in windows)
             total += stage.evaluations * sum(self._latents.get(key) is None for key in keys)
         return total
@@ -120,12 +132,37 @@ class LatentWindows:
         before: Found = {}
         done = 0
         for stage, windows in zip(self._stages, active, strict=True):
+            if self._afar and stage.index == 0:
+                before = self._seen_from_afar(windows, samples, context)
+                done += stage.evaluations
+                continue
             blended = None
             if before:
                 blended = {(s, w): self._blended(w, s, before) for s in samples for w in windows}
             before = self._stage(stage, windows, samples, context, blended, done, progress)
             done += stage.evaluations
         return before
+
+    def _seen_from_afar(self, windows: list[Box], samples: range, context: JointContext) -> Found:
+        """Latents of the distant view over each window, in place of those of a first stage."""
+        view, wide = self._afar
+        keys = [(sample, window) for sample in samples for window in windows]
+        found = {key: self._latents.get((0, *key)) for key in keys}
+        if None in found.values():
+            made = wide.made(view.box(windows), context.distant, lambda share: None, samples)
+            for sample, images in zip(samples, view.images(windows, made), strict=True):
+                for window in windows:
+                    latents = {g.name: self._encoded(g, images[window][g.name]) for g in self._wanted}
+                    found[sample, window] = latents
+                    self._latents.put((0, sample, window), latents)
+        return found
+
+    def _encoded(self, group: Group, image: Array) -> Array:
+        """The mean latent of an image."""
+        if group.latent.autoencoder is None:
+            return image
+        moments = self._translator.moments(group.name, image[None])[0]
+        return np.float32(group.latent.scale) * moments[: group.latent.channels]
 
     def _stage(
         self,

@@ -74,6 +74,8 @@ class Job(_Strict):
         seed: Keys the noise together with the sample index and the world pixel.
         steps, guidance, prompt: For families that have them; an error for those that do not.
         stages: How often a diffusion model reconciles overlapping windows; None: as its package says.
+        context: Draw the scene first in pixels so many times as wide, and fill it in: where absolute level
+            matters (heights, tone). None: every window goes by what it sees.
         solver: Of the diffusion model; None: as its package says.
         posterior: Whether conditions are drawn from the autoencoder's posterior or its mean is taken; None:
             as the package says.
@@ -110,6 +112,7 @@ class Job(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     stages: Annotated[int, Field(ge=1, le=16)] | None = None
+    context: Annotated[int, Field(ge=2, le=64)] | None = None
     guidance: Annotated[float, Field(ge=-100, le=100)] | None = None
     solver: Literal["singlestep", "multistep", "consistency"] | None = None
     posterior: Literal["sample", "mean"] | None = None

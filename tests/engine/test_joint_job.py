@@ -23,7 +23,7 @@ FAST = {"steps": 4, "seed": 7, "threads": 1}
 
 @pytest.fixture(scope="module")
 def beta(tmp_path_factory):
-    """A tiny package (windows of 64 px) and rasters of 600 x 600 px."""
+    """A tiny package (windows of 64 px) and rasters of 530 x 530 px."""
     place = tmp_path_factory.mktemp("beta")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EO_TRANSLATE_MODELS", str(place / "models"))
@@ -145,6 +145,18 @@ def test_other_seeds_and_conditions_give_other_images(beta, whole, tmp_path):
         assert not np.array_equal(changed, whole[:, :100, :100])
 
 
+@pytest.mark.parametrize("guided", [True, False], ids=["given", "from nothing"])
+def test_a_distant_view_is_the_same_from_every_part(beta, tmp_path, guided):
+    model, given = beta
+    common = {"generate": ["dem"], "context": 8, **FAST}
+    common |= {"inputs": {"s1_rtc": given["s1_rtc"]}} if guided else {"inputs": {}, "crs": UTM}
+    large, *_ = run(tmp_path / "a.tif", model, extent=extent(300, 300, 150, 130), **common)
+    small, *_ = run(tmp_path / "b.tif", model, extent=extent(350, 340, 60, 70), **common)
+    np.testing.assert_array_equal(small, large[:, 50:110, 40:110])
+    near, *_ = run(tmp_path / "c.tif", model, extent=extent(350, 340, 60, 70), **{**common, "context": None})
+    assert not np.array_equal(near, small)
+
+
 def test_several_modalities_come_from_one_draw(beta, tmp_path):
     model, given = beta
     places = {name: str(tmp_path / f"{name}.tif") for name in ("dem", "s2_l1c", "s2_l2a")}
@@ -227,6 +239,8 @@ def cancel_in_part_2(job):
         ({"inputs": {"sar": {"path": "x.tif"}}}, "does not take sar"),
         ({"date": "2021-06-30"}, "does not take date"),
         ({"steps": 2, "stages": 3}, "3 stages were asked for and 2 steps"),
+        ({"stages": 1, "context": 8}, "at least 2 stages"),
+        ({"context": 7}, "must divide"),
         ({"solver": "consistency"}, "not distilled"),
         ({"solver": "multistep", "stages": 2}, "runs in one stage"),
         ({"prompt": "a field"}, "takes no prompt"),
