@@ -169,6 +169,15 @@ def run(
     stages: Annotated[
         int | None, typer.Option(help="How often windows are reconciled.", rich_help_panel=_DIFFUSION)
     ] = None,
+    distant_view: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            metavar="N",
+            help="Draw the scene first in pixels N times as wide, where absolute height or tone matters.",
+            rich_help_panel=_DIFFUSION,
+        ),
+    ] = None,
     guidance: Annotated[
         float | None,
         typer.Option(help="Weight of the inputs beyond their own; 0: none.", rich_help_panel=_DIFFUSION),
@@ -273,6 +282,7 @@ def run(
         "position": options.position(position),
         "steps": steps,
         "stages": stages,
+        "context": distant_view,
         "guidance": guidance,
         "solver": solver and solver.casefold(),
         "posterior": posterior and posterior.casefold(),

@@ -125,7 +125,7 @@ def _bands(text: str) -> list[int | str]:
     return [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
 
 
-def _statistics(text: str, modality: str) -> dict[str, tuple[float, float]]:
+def _statistics(text: str, modality: str) -> dict[str, tuple[float, ...]]:
     from engine.provenance import recorded_statistics
     from engine.raster.statistics import parse_statistics
 

@@ -41,6 +41,7 @@ from engine.models.joint_schema import Group
 from engine.models.schema import ContinuousInput, InputBand, Linear
 from engine.raster.grid import Grid, free_grid
 from engine.raster.source import Pixels, Source
+from engine.raster.statistics import statistics_text
 from engine.result_files import wanted_modalities
 from engine.spec import InputRaster, Job
 from engine.tiling.lattice import Box
@@ -335,6 +336,12 @@ def _image(
     measured = spec.statistics or _measured(image, samples[0])
     _check_statistics(measured, group.modality)
     inputs.statistics.setdefault(group.modality, {}).update(measured)
+    if spec.statistics is None:
+        log(
+            "info",
+            f"The statistics {statistics_text(group.modality, measured)} normalise the input; neighbouring "
+            "scenes that must join need the same.",
+        )
     return replace(image, statistics=measured)
 
 

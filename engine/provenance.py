@@ -11,7 +11,7 @@ from engine.inputs import Inputs
 from engine.models.item import ModelItem
 from engine.raster.encode import TAG_DOMAIN
 from engine.raster.source import gdal_environment, open_raster
-from engine.raster.statistics import Statistics
+from engine.raster.statistics import Numbers
 from engine.result_files import ResultFile, given_modalities
 from engine.spec import HANDLING, Job
 
@@ -65,8 +65,8 @@ def provenance_tags(
     }
 
 
-def recorded_statistics(path: str, modality: str) -> dict[str, Statistics]:
-    """Band -> (mean, standard deviation) that an earlier result was made with.
+def recorded_statistics(path: str, modality: str) -> dict[str, Numbers]:
+    """Band -> (mean, standard deviation), or the model's own numbers, that an earlier result was made with.
 
     Raises:
         InputError: The file is no result of ours, or its model does not normalise this input by the scene.
@@ -75,11 +75,11 @@ def recorded_statistics(path: str, modality: str) -> dict[str, Statistics]:
         text = dataset.tags(ns=TAG_DOMAIN).get("STATISTICS", "{}")
     try:
         recorded = {
-            name: (float(mean), float(std)) for name, (mean, std) in json.loads(text)[modality].items()
+            name: tuple(float(x) for x in found) for name, found in json.loads(text)[modality].items()
         }
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         recorded = {}
-    if not recorded:
+    if not recorded or not all(recorded.values()):
         raise InputError(
             f"The file {path} records no statistics of {modality}; give a result of EO Translate."
         )

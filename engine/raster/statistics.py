@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Statistics = tuple[float, float]
+Numbers = tuple[float, ...]
 STD_FLOOR = 1e-3
 
 
@@ -28,18 +29,20 @@ def mean_and_std(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Stati
     return float(chosen.mean()), max(float(chosen.std()), STD_FLOOR)
 
 
-def statistics_text(modality: str, bands: Mapping[str, Statistics]) -> str:
+def statistics_text(modality: str, bands: Mapping[str, Numbers]) -> str:
     """``sar=VV:-11.5:3.25,VH:-18.0:3.5``: what ``eo-translate run --statistics`` takes, without rounding."""
-    return f"{modality}=" + ",".join(f"{name}:{mean!r}:{std!r}" for name, (mean, std) in bands.items())
+    return f"{modality}=" + ",".join(":".join([name, *map(repr, found)]) for name, found in bands.items())
 
 
-def parse_statistics(text: str) -> dict[str, Statistics] | None:
+def parse_statistics(text: str) -> dict[str, Numbers] | None:
     """The bands of ``VV:-11.5:3.25,VH:-18.0:3.5``; None if the text has another form."""
-    bands: dict[str, Statistics] = {}
+    bands: dict[str, Numbers] = {}
     for word in text.split(","):
+        name, *numbers = word.split(":")
         try:
-            name, mean, std = word.split(":")
-            bands[name.strip()] = float(mean), float(std)
+            bands[name.strip()] = tuple(map(float, numbers))
         except ValueError:
+            return None
+        if not numbers:
             return None
     return bands
