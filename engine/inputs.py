@@ -389,18 +389,18 @@ def check_not_empty(source: Source, valid: NDArray[np.bool_], check: Check) -> N
 def _override(spec: InputRaster, modality: str, name: str, measured: dict[str, Statistics]) -> Statistics:
     if spec.statistics is None:
         return measured[name]
-    if len(spec.statistics.get(name, ())) != 2:
+    if name not in spec.statistics:
         raise InputError(
             f"The statistics given for {modality} lack the band {name}; give (mean, standard deviation) for "
             f"{', '.join(measured)}."
         )
-    mean, std = spec.statistics[name]
-    if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
+    found = spec.statistics[name]
+    if len(found) != 2 or not np.isfinite(found).all() or found[1] <= 0:
         raise InputError(
             f"The statistics given for {modality} {name} must be a number and a deviation above 0, not "
-            f"{mean}, {std}."
+            f"{', '.join(map(str, found))}."
         )
-    return mean, std
+    return found
 
 
 def _warn_if_far(modality: str, measured: dict[str, Statistics], item: ModelItem, log: Log) -> None:

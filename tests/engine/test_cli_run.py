@@ -99,7 +99,7 @@ def test_overlapping_halves_with_shared_statistics_make_the_whole(place):
 @pytest.mark.parametrize(
     ("statistics", "words"),
     [
-        ("sar=VV:-12", "neither"),
+        ("sar=VV:-12", "a deviation above 0"),
         ("sar=no-such.tif", "neither"),
         ("sar=sar.tif", "records no statistics"),
         ("sar=VV:-12:3", "lack the band VH"),
