@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / ".ci"))
+sys.path[:0] = [str(ROOT / ".ci"), str(ROOT / "tests" / "plugin")]
 
 from headless_qgis import HeadlessQgis  # noqa: E402
+from joint_models import joint_models  # noqa: E402, F401 (fixture)
 
 SIZE = 320
 
