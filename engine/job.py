@@ -5,7 +5,8 @@ each with the context that it needs (``engine.raster.source``), normalises it (`
 the noise (``engine.tiling.noise``) and lays out the network's windows (``engine.tiling.plan``);
 ``engine.runner`` takes the windows through the network (``engine.translators``), crops or blends them back
 to a chunk and encodes it (``engine.raster.encode``); ``engine.outputs`` adds it to the mosaic and to the
-journal. A chunk is a pure function of (job, chunk index), so order, number of workers, restarts and extent
+journal. Any-to-any models take the same way through ``engine.joint_inputs``, ``engine.latent_scene`` and
+``engine.latent_windows``. A chunk is a pure function of (job, chunk index), so order, number of workers, restarts and extent
 change no pixel.
 """
 
