@@ -29,7 +29,11 @@ FIGURES = {
     "deepness": "Against the method of Deepness (tile by tile, one thread)",
     "identity": "S5: same pixels over threads, order, chunks, kill and resume, Dask, formats, sub-extent",
     "visible": "Seams: S1 to S4 on real scenes",
+    "joint_training": "A training step of joint diffusion, against a plain PyTorch loop",
     "joint_import": "COP-GEN-Beta at its published size",
+    "students": "One and two steps against fifty",
+    "joint_evaluations": "Joint diffusion: evaluations of the networks",
+    "joint_share": "Joint diffusion: speed over a scene, and its share of the networks'",
 }
 PREFACE = (
     "Made by `make bench`; `bench.json` holds all that the values were computed from. A figure of seams",

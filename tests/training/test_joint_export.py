@@ -4,18 +4,22 @@ import shutil
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from hydra.errors import InstantiationException
 from joint_autoencoders import write_autoencoder
 from joint_stores import GROUPS, fit_here, sample
+from rasterio.transform import from_origin
 
 pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
 
 from safetensors.torch import load_file
 
 from engine.errors import InputError, ModelError
+from engine.job import run as run_job
 from engine.models.verify import verify
 from engine.models.weights import sha256_file
+from engine.spec import Job
 from training.datasets.latent_store import StoreInfo, StoreWriter
 from training.export_joint import is_joint, load_joint_run, package
 
@@ -107,3 +111,28 @@ def test_published_weights_are_a_start(run, tmp_path):
         fit_here(tmp_path / "other", store, *words, "network.width=48")
     assert isinstance(caught.value.__cause__, ModelError)  # which eo-train shows as one sentence
     assert "does not fit the denoiser" in str(caught.value.__cause__)
+
+
+def test_the_package_translates_rasters(run, tmp_path):
+    package(run, tmp_path / "own-model")
+    profile = {"driver": "GTiff", "count": 2, "height": 40, "width": 56, "dtype": "uint16", "nodata": 0}
+    profile |= {"crs": "EPSG:32633", "transform": from_origin(500000, 5000000, 10, 10)}
+    values = np.random.default_rng(0).integers(1, 9000, (2, 40, 56)).astype(np.uint16)
+    with rasterio.open(tmp_path / "dem.tif", "w", **profile) as target:
+        target.write(values)
+    job = Job(
+        model=str(tmp_path / "own-model"),
+        inputs={"dem": {"path": str(tmp_path / "dem.tif")}},
+        generate=["s2"],
+        output=str(tmp_path / "s2.tif"),
+        steps=2,
+        seed=1,
+        threads=1,
+        device="cpu",
+    )
+    run_job(job)
+    with rasterio.open(tmp_path / "s2.tif") as result:
+        assert (result.height, result.width, result.count) == (40, 56, 2)
+        assert result.transform == profile["transform"]
+        drawn = result.read()
+    assert len(np.unique(drawn)) > 50
