@@ -6,8 +6,8 @@ the noise (``engine.tiling.noise``) and lays out the network's windows (``engine
 ``engine.runner`` takes the windows through the network (``engine.translators``), crops or blends them back
 to a chunk and encodes it (``engine.raster.encode``); ``engine.outputs`` adds it to the mosaic and to the
 journal. Any-to-any models take the same way through ``engine.joint_inputs``, ``engine.latent_scene`` and
-``engine.latent_windows``. A chunk is a pure function of (job, chunk index), so order, number of workers, restarts and extent
-change no pixel.
+``engine.latent_windows``. A chunk is a pure function of (job, chunk index), so order, number of workers,
+restarts and extent change no pixel.
 """
 
 from __future__ import annotations
