@@ -23,8 +23,9 @@ from engine.samplers.keyed_noise import KeyedNoise
 from engine.samplers.prediction import schedule_of
 from engine.samplers.staged import plan_stages, run_stage
 from training.datasets.latent_store import open_store
-from training.datasets.latents import Drawing, LatentSamples, drawn, split
+from training.datasets.latents import Drawing, LatentSamples, split
 from training.evaluate import SCORES_NAME
+from training.evaluate_joint import known_latents
 from training.joint_models import JointModel, is_run, load_codecs_of, load_model, load_teacher
 from training.metrics.students import NAMES, Drawn, scores
 
@@ -167,16 +168,11 @@ def _tasks(groups: Sequence[Group], comparison: Comparison) -> Iterator[Task]:
     """Of each held-out patch, one for each modality that is an image."""
     store = open_store(Path(comparison.store))
     _, keys = split(store.keys, comparison.held_out)
-    chosen = sorted({round(i) for i in np.linspace(0, len(keys) - 1, comparison.patches)})
+    chosen = dict.fromkeys(np.linspace(0, len(keys) - 1, comparison.patches).round().astype(int).tolist())
     samples = LatentSamples(store, keys, groups, Drawing(_SEED, 1, 1), comparison.names, shuffle=False)
     images = dict.fromkeys(group.modality for group in groups if not group.is_vector)
-    for number, key in enumerate(keys[i] for i in chosen):
-        moments = samples.moments(key)
-        known = {
-            group.name: torch.from_numpy(drawn(group, moments[group.name], np.float32(0)))
-            for group in groups
-            if group.name in moments
-        }
+    for number, i in enumerate(chosen):
+        known = known_latents(samples, keys[i], groups)
         for modality in images:
             wanted = tuple(group for group in groups if group.modality == modality)
             names = {group.name for group in wanted}
