@@ -16,13 +16,14 @@ from qgis.core import (
 )
 
 from .modalities import title
-from .parameters import advanced, choice, draws, extent, raster, with_help
+from .parameters import advanced, bundled_legends, choice, draws, extent, raster, with_help
 from .translate import tr
 
 UNKNOWN, SCENE, POINT = "unknown", "scene", "point"
 POSITIONS = [UNKNOWN, SCENE, POINT]
 S1_UNITS = ["auto", "linear", "db", "relative"]
 S2_UNITS = ["auto", "DN", "DN + 1000", "reflectance"]
+MODEL_CODES = "model"
 SOLVERS = ["model", "singlestep", "multistep", "consistency"]
 PRECISIONS = ["float32", "bfloat16", "float16"]
 _WIDGETS = "eo_translate_plugin.ui.joint_widgets"
@@ -48,7 +49,7 @@ def inputs() -> list[QgsProcessingParameterRasterLayer]:
         "s1_rtc": tr("Sentinel-1 backscatter, terrain-corrected: VV and VH, in dB or linear power."),
         "s2_l1c": tr("Sentinel-2 at the top of the atmosphere; bands are found by their names."),
         "s2_l2a": tr("Sentinel-2 at the surface; bands are found by their names."),
-        "lulc": tr("Land cover in the model's own class codes."),
+        "lulc": tr("Land cover, one band of class values; LULC_LEGEND says what they mean."),
         "cloud_mask": tr("Clouds and their shadows in the model's own class codes."),
     }
     return [raster(name.upper(), title(name), text, optional=True) for name, text in helps.items()]
@@ -65,12 +66,15 @@ def place() -> QgsProcessingParameterDefinition:
     )
 
 
-def units() -> list[QgsProcessingParameterDefinition]:
-    """What the numbers of radar and optical rasters mean."""
+def meanings() -> list[QgsProcessingParameterDefinition]:
+    """What the numbers of radar, optical and land-cover rasters mean."""
     told = tr("What the numbers mean; auto tells them apart and says what it found.")
+    legend = tr("What the values of the land cover mean; model: they are the model's own class codes.")
+    names = [MODEL_CODES, *bundled_legends()]
     return [
         advanced(choice("S1_UNITS", tr("Sentinel-1 units"), told, S1_UNITS, S1_UNITS[0])),
         advanced(choice("S2_UNITS", tr("Sentinel-2 units"), told, S2_UNITS, S2_UNITS[0])),
+        advanced(choice("LULC_LEGEND", tr("Legend of the land cover"), legend, names, MODEL_CODES)),
     ]
 
 
@@ -166,6 +170,19 @@ def stages() -> QgsProcessingParameterNumber:
             tr(
                 "How often overlapping windows are reconciled on the way; 1 is fastest, 2 to 4 join large "
                 "scenes better. Empty: as the model's author advises."
+            ),
+        )
+    )
+
+
+def context() -> QgsProcessingParameterNumber:
+    """How much coarser a first, distant view is."""
+    return advanced(
+        with_help(
+            _whole("CONTEXT", tr("Distant view"), 2, 64),
+            tr(
+                "Draws the scene first in pixels so many times as wide, and fills it in: for scenes of many "
+                "windows where absolute height or tone matters. Empty: every window goes by what it sees."
             ),
         )
     )

@@ -13,12 +13,18 @@ from qgis.core import (
     QgsProcessingParameterString,
 )
 
+from .environment import resource
 from .translate import tr
 
 DEVICES = ["auto", "cpu", "cuda"]
 RESUME_CHOICES = ["ask", "continue", "restart"]
 MAX_SEED = 2**31 - 1
 MAX_SAMPLES = 1000
+
+
+def bundled_legends() -> list[str]:
+    """Names of the class legends that come with the plugin."""
+    return sorted(path.stem for path in resource("legends").glob("*.json"))
 
 
 def raster(

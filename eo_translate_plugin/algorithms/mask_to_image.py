@@ -7,7 +7,6 @@ from typing import Any
 from qgis.core import QgsProcessingContext, QgsProcessingException, QgsProcessingParameterString
 
 from .. import parameters as factory
-from ..environment import resource
 from ..layers import input_raster
 from ..translate import tr
 from .base import TranslationAlgorithm
@@ -18,8 +17,7 @@ CUSTOM = "custom"
 
 def legend_names() -> list[str]:
     """The bundled legends, ``model`` (values are the model's own class numbers) and ``custom``."""
-    bundled = sorted(path.stem for path in resource("legends").glob("*.json"))
-    return [*bundled, MODEL_CLASSES, CUSTOM]
+    return [*factory.bundled_legends(), MODEL_CLASSES, CUSTOM]
 
 
 class MaskToImage(TranslationAlgorithm):

@@ -15,7 +15,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
-from ..diffusion_parameters import POINT, SCENE, UNKNOWN
+from ..diffusion_parameters import MODEL_CODES, POINT, SCENE, UNKNOWN
 from ..layers import input_raster
 from ..modalities import DATE, POSITION, RASTERS, VALUES
 from ..translate import tr
@@ -41,9 +41,7 @@ def given_rasters(
     found = {}
     for modality in RASTERS:
         if is_given(parameters, modality.upper()):
-            settings = {}
-            if modality in _UNITS:
-                settings["units"] = algorithm.parameterAsEnumString(parameters, _UNITS[modality], context)
+            settings = _meaning(algorithm, parameters, modality, context)
             found[modality] = input_raster(
                 algorithm.raster(parameters, modality.upper(), context), **settings
             )
@@ -97,6 +95,20 @@ def grid_settings(
             )
         )
     return found
+
+
+def _meaning(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    modality: str,
+    context: QgsProcessingContext,
+) -> dict[str, str]:
+    if modality in _UNITS:
+        return {"units": algorithm.parameterAsEnumString(parameters, _UNITS[modality], context)}
+    if modality == "lulc":
+        legend = algorithm.parameterAsEnumString(parameters, "LULC_LEGEND", context)
+        return {} if legend == MODEL_CODES else {"legend": legend}
+    return {}
 
 
 def _other_inputs(

@@ -23,7 +23,7 @@ from .scene_settings import given_rasters, grid_settings, is_given, scene_values
 
 DEFAULT_MODEL = "any-to-any"
 # Numbers that a model has a value of its own for.
-_OPTIONAL_NUMBERS = ("STEPS", "STAGES")
+_OPTIONAL_NUMBERS = ("STEPS", "STAGES", "CONTEXT")
 
 
 class Translate(TranslationAlgorithm):
@@ -96,10 +96,11 @@ class Translate(TranslationAlgorithm):
     def _add_advanced(self) -> None:
         for parameter in (
             diffusion.stages(),
+            diffusion.context(),
             diffusion.guidance(),
             diffusion.solver(),
             diffusion.precision(),
-            *diffusion.units(),
+            *diffusion.meanings(),
             diffusion.other_inputs(),
             diffusion.crs(),
             diffusion.resolution(),

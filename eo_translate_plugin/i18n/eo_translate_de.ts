@@ -112,6 +112,10 @@
       <translation>Diffusionsmodelle (torch; etwa 1 GB mehr)</translation>
     </message>
     <message>
+      <source>Distant view</source>
+      <translation>Blick aus der Ferne</translation>
+    </message>
+    <message>
       <source>Downloading and installing packages</source>
       <translation>Pakete werden heruntergeladen und installiert</translation>
     </message>
@@ -126,6 +130,10 @@
     <message>
       <source>Draws radar, optical, elevation or land cover that fits the rasters that you have.</source>
       <translation>Zeichnet Radar, Optik, Höhen oder Landbedeckung, die zu den vorhandenen Rastern passen.</translation>
+    </message>
+    <message>
+      <source>Draws the scene first in pixels so many times as wide, and fills it in: for scenes of many windows where absolute height or tone matters. Empty: every window goes by what it sees.</source>
+      <translation>Zeichnet die Szene zuerst in so vielfach breiteren Pixeln und füllt sie dann aus: für Szenen aus vielen Fenstern, bei denen es auf absolute Höhe oder Tönung ankommt. Leer: Jedes Fenster richtet sich nach dem, was es sieht.</translation>
     </message>
     <message>
       <source>EO Translate (imagery you do not have, from the rasters you do)</source>
@@ -316,12 +324,16 @@
       <translation>Landbedeckung</translation>
     </message>
     <message>
-      <source>Land cover in the model's own class codes.</source>
-      <translation>Landbedeckung in den Klassenwerten des Modells.</translation>
+      <source>Land cover, one band of class values; LULC_LEGEND says what they mean.</source>
+      <translation>Landbedeckung, ein Kanal mit Klassenwerten; LULC_LEGEND sagt, was sie bedeuten.</translation>
     </message>
     <message>
       <source>Land-cover mask</source>
       <translation>Landbedeckungsmaske</translation>
+    </message>
+    <message>
+      <source>Legend of the land cover</source>
+      <translation>Legende der Landbedeckung</translation>
     </message>
     <message>
       <source>Looking at {python}</source>
@@ -762,6 +774,10 @@
     <message>
       <source>What the rasters hold</source>
       <translation>Was die Raster enthalten</translation>
+    </message>
+    <message>
+      <source>What the values of the land cover mean; model: they are the model's own class codes.</source>
+      <translation>Was die Werte der Landbedeckung bedeuten; model: Sie sind die Klassenwerte des Modells.</translation>
     </message>
     <message>
       <source>What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, s2_l2a: optical; lulc: land cover; cloud_mask; and what else the model knows. What is given as an input cannot be generated.</source>

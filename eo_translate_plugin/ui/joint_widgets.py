@@ -20,6 +20,7 @@ from .model_widget import ModelChooser, for_dialog
 _OF_MODALITY = {
     **{name.upper(): name for name in RASTERS},
     "S1_UNITS": "s1_rtc",
+    "LULC_LEGEND": "lulc",
     "DATE": DATE,
     "POSITION": POSITION,
     "POINT": POSITION,

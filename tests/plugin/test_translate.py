@@ -129,6 +129,8 @@ def test_the_job_says_what_was_chosen(scene):
         "MODEL": "tiny-cop-gen",
         "S1_RTC": scene["sar"],
         "S1_UNITS": "linear",
+        "LULC": scene["mask"],
+        "LULC_LEGEND": "esa-worldcover",
         "GENERATE": "s2_l2a,dem",
         "DATE": "2024-05-31",
         "POSITION": "point",
@@ -140,21 +142,26 @@ def test_the_job_says_what_was_chosen(scene):
         "ALL_SAMPLES": True,
         "STEPS": 7,
         "STAGES": 2,
+        "CONTEXT": 4,
         "GUIDANCE": 1.5,
         "SOLVER": "multistep",
         "PRECISION": "bfloat16",
     }
     job = alg.job(given, QgsProcessingContext())
-    assert job["inputs"] == {"s1_rtc": {"path": scene["sar"], "units": "linear"}}
+    assert job["inputs"] == {
+        "s1_rtc": {"path": scene["sar"], "units": "linear"},
+        "lulc": {"path": scene["mask"], "legend": "esa-worldcover"},
+    }
     assert job["generate"] == ["s2_l2a", "dem"]
     assert (job["date"], job["position"]) == ("2024-05-31", [45.5, 9.5])
     assert (job["extent"], job["extent_crs"]) == ([500320, 4999680, 500640, 5000000], "EPSG:32632")
     assert (job["crs"], job["resolution"]) == ("EPSG:32633", 20)
     assert (job["samples"], job["all_samples"]) == (3, True)
-    sampler = {key: job[key] for key in ("steps", "stages", "guidance", "solver", "precision")}
+    sampler = {key: job[key] for key in ("steps", "stages", "context", "guidance", "solver", "precision")}
     assert sampler == {
         "steps": 7,
         "stages": 2,
+        "context": 4,
         "guidance": 1.5,
         "solver": "multistep",
         "precision": "bfloat16",
