@@ -35,7 +35,7 @@ class _Pointwise:
 
 
 class ReflectanceEncoder(_Pointwise):
-    """Sentinel-2 numbers: x = 2 DN / 10000 - 1, not clipped; back as reflectance, stored as DN.
+    """Sentinel-2 numbers: x = gain DN / 10000 - 1, not clipped; back as reflectance, stored as DN.
 
     An invalid pixel is DN 0, which is Sentinel-2's nodata.
     """
@@ -43,6 +43,7 @@ class ReflectanceEncoder(_Pointwise):
     units = "DN"
 
     def __init__(self, group: Group) -> None:
+        self._gain = group.encoding.gain
         self.output = _output(
             group,
             range=(0.0, _MAX_DN / _DN_A_UNIT),
@@ -57,11 +58,12 @@ class ReflectanceEncoder(_Pointwise):
         """See ``Encoder.encode``."""
         numbers = np.where(_usable(values, valid), values, np.float32(0))
         np.clip(numbers, -_MAX_DN, _MAX_DN, out=numbers)  # a nodata value that nobody declared may be huge
-        return numbers * np.float32(2 / _DN_A_UNIT) - np.float32(1)
+        return numbers * np.float32(self._gain / _DN_A_UNIT) - np.float32(1)
 
     def decode(self, x: Values) -> Values:
         """Reflectance; what lies outside of the stored type's range is clipped."""
-        return np.clip((x + np.float32(1)) / np.float32(2), 0, np.float32(_MAX_DN / _DN_A_UNIT))
+        reflectance = (x + np.float32(1)) / np.float32(self._gain)
+        return np.clip(reflectance, 0, np.float32(_MAX_DN / _DN_A_UNIT))
 
 
 class BackscatterEncoder(_Pointwise):

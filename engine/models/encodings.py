@@ -43,9 +43,10 @@ class HillshadeThumbnail(Strict):
 
 
 class Reflectance(Strict):
-    """Sentinel-2 numbers: x = 2 DN / 10000 - 1."""
+    """Sentinel-2 numbers: x = gain DN / 10000 - 1; the published models have a gain of 2."""
 
     kind: Literal["reflectance"]
+    gain: Positive = 2.0
 
 
 class Backscatter(Strict):
