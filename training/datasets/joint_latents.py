@@ -62,21 +62,21 @@ def encode(
         source=f"{len(scenes)} scenes",
     )
     writer = StoreWriter(store, info)
-    pixels = {group.name: group.pixel for group in groups if not group.latent.autoencoder}
+    plain = [group for group in groups if not group.latent.autoencoder]
     for batch in _batches((key, images) for key, images in windows(scenes, window_px) if key not in writer):
-        writer.add(_moments(batch, {name: codec for name, (codec, _) in codecs.items()}, pixels))
+        writer.add(_moments(batch, {name: codec for name, (codec, _) in codecs.items()}, plain))
     return info
 
 
 def windows(scenes: Sequence[Scene], size: int) -> Iterator[tuple[str, Windows]]:
-    """Keys and windows half a window apart, or a quarter in places with few scenes.
+    """Keys and windows side by side, or a quarter of a window apart in places with few scenes.
 
     Of several variants of a layer windows take turns.
     """
     _, where, counts = np.unique([s.location for s in scenes], return_inverse=True, return_counts=True)
     for number, scene in enumerate(scenes):
         height, width = next(iter(scene.layers.values()))[0].shape[1:]
-        step = size // 2 if counts[where[number]] > 2 else size // 4
+        step = size if counts[where[number]] > 2 else size // 4
         corners = [(y, x) for y in _starts(height, size, step) for x in _starts(width, size, step)]
         for index, (row, col) in enumerate(corners):
             images = {
@@ -110,17 +110,18 @@ def _batches(samples: Iterator[tuple[str, Windows]]) -> Iterator[dict[str, Windo
         yield batch
 
 
-def _coarser(image: NDArray[np.float32], pixel: int) -> NDArray[np.float32]:
-    """Means of squares; of planes of -1 and 1, the plane that is on in the square's corner."""
-    if len(image) > 1:
+def _coarser(image: NDArray[np.float32], group: Group) -> NDArray[np.float32]:
+    """Means of squares; of classes, that of the square's corner."""
+    pixel = group.pixel
+    if group.encoding.kind == "classes":
         return image[:, ::pixel, ::pixel]
-    _, height, width = image.shape
-    return image.reshape(1, height // pixel, pixel, width // pixel, pixel).mean(axis=(2, 4))
+    bands, height, width = image.shape
+    return image.reshape(bands, height // pixel, pixel, width // pixel, pixel).mean(axis=(2, 4))
 
 
 @torch.inference_mode()
 def _moments(
-    batch: dict[str, Windows], autoencoders: dict[str, torch.nn.Module], pixels: dict[str, int]
+    batch: dict[str, Windows], autoencoders: dict[str, torch.nn.Module], plain: Sequence[Group]
 ) -> dict[str, Windows]:
     """Of autoencoders; and of groups that are their own latent, the values themselves with no spread."""
     found: dict[str, Windows] = {key: {} for key in batch}
@@ -129,12 +130,13 @@ def _moments(
         if not keys:
             continue
         images = np.stack([np.nan_to_num(batch[key][name].astype(np.float32)) for key in keys])
-        moments = autoencoder.encode(torch.from_numpy(images)).latent_dist.parameters
-        for key, moment in zip(keys, moments.numpy(), strict=True):
+        with torch.autocast("cpu", torch.bfloat16):
+            moments = autoencoder.encode(torch.from_numpy(images)).latent_dist.parameters
+        for key, moment in zip(keys, moments.float().numpy(), strict=True):
             found[key][name] = np.ascontiguousarray(moment)
-    for name, pixel in pixels.items():
+    for group in plain:
         for key, images in batch.items():
-            if name in images:
-                values = _coarser(np.nan_to_num(images[name].astype(np.float32)), pixel)
-                found[key][name] = np.concatenate([values, np.full_like(values, _CERTAIN)])
+            if group.name in images:
+                values = _coarser(np.nan_to_num(images[group.name].astype(np.float32)), group)
+                found[key][group.name] = np.concatenate([values, np.full_like(values, _CERTAIN)])
     return found

@@ -18,6 +18,7 @@ from training.datasets.pairs import CLASSES, NO_CLASS, Pair, data_root
 
 Array = NDArray[np.float32]
 GROUPS = ("dem", "s1", "s2", "lulc")
+GAIN = np.float32(4)  # of the package's encoding: reflectance of land fills the range
 SETS = ("ombria", "samples", "relief")
 DEVIATIONS = np.float32(3)
 SMALLEST_PX = 128
@@ -61,7 +62,7 @@ def scene(pair: Pair, groups: Sequence[str] = GROUPS) -> Scene:
     """The layers of a pair: ``s2``, and of ``s1``, ``dem`` and ``lulc`` those that it has."""
     layers = {}
     if "s2" in groups:
-        layers["s2"] = (2 * np.clip(pair.optical, 0, 1) - 1,)
+        layers["s2"] = (GAIN * np.clip(pair.optical, 0, 1) - 1,)
     if "s1" in groups and "VV" in pair.sar:
         layers["s1"] = tuple(_standardised(pair.sar["VV"], *scale["VV"]) for scale in pair.statistics)
     if "dem" in groups and pair.elevation is not None:
