@@ -169,6 +169,13 @@ def run(
     stages: Annotated[
         int | None, typer.Option(help="How often windows are reconciled.", rich_help_panel=_DIFFUSION)
     ] = None,
+    anchor: Annotated[
+        str,
+        typer.Option(
+            help="world: windows lie the same for all scenes, which then join; scene: as few as possible.",
+            rich_help_panel=_DIFFUSION,
+        ),
+    ] = "world",
     distant_view: Annotated[
         int | None,
         typer.Option(
@@ -283,6 +290,7 @@ def run(
         "steps": steps,
         "stages": stages,
         "context": distant_view,
+        "anchor": anchor.casefold(),
         "guidance": guidance,
         "solver": solver and solver.casefold(),
         "posterior": posterior and posterior.casefold(),

@@ -195,6 +195,10 @@ def _check_settings(job: Job, item: ModelItem) -> None:
     for name in _DIFFUSION:
         if getattr(job, name) is not None:
             raise InputError(f"The model {item.id} runs in one step and takes no {name}; leave it out.")
+    if job.anchor != "world":
+        raise InputError(
+            f"The model {item.id} joins its windows exactly wherever they lie; leave the anchor out."
+        )
     if job.published_ignored:
         raise InputError(f"The model {item.id} ignores no modality; leave published_ignored out.")
     wanted_modalities(job, item)

@@ -200,7 +200,10 @@ def open_joint_inputs(
             check_statistics_asked(spec, modality, by_scene)
             opened[modality] = open_sources(spec, _entry(item, modality), item, log)
         layer = _layer(job, item, [s for sources in opened.values() for s in sources], log)
-        inputs = JointInputs(layer, box_of_job(job, layer), vectors=_vectors(job, item, layer))
+        box = box_of_job(job, layer)
+        if job.anchor == "scene":
+            layer = replace(layer, origin=(-box.row, -box.col))
+        inputs = JointInputs(layer, box, vectors=_vectors(job, item, layer))
         if accept is not None:
             accept(layer.part(inputs.box))
         for modality, spec in job.inputs.items():

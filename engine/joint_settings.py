@@ -58,6 +58,10 @@ def joint_settings(job: Job, item: ModelItem) -> JointSettings:
         )
     if solver == "multistep" and job.stages is None:
         stages = 1
+    if job.context is not None and job.anchor == "scene":
+        raise InputError(
+            "A scene with windows of its own has no distant view; leave the context or anchor out."
+        )
     if job.context is not None:
         _check_context(job.context, item, stages)
     return JointSettings(

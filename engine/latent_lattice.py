@@ -26,16 +26,25 @@ class LatentLattice:
         item: The model.
         generate: Names of the groups that are wanted.
         origin: World pixel of the layer's pixel (0, 0).
+        alone: A scene whose corner is at world pixel (0, 0) and that needs not join others: no window reaches
+            over its upper and left edge, and none begins where the one before covers the rest.
     """
 
-    def __init__(self, item: ModelItem, generate: Sequence[str], origin: tuple[int, int]) -> None:
+    def __init__(
+        self, item: ModelItem, generate: Sequence[str], origin: tuple[int, int], alone: Box | None = None
+    ) -> None:
+        self._alone = alone
         self._sampler, self._origin = item.sampler, origin
         self._plan = Plan(item.tiling, origin)
         self._wanted = [group for group in item.groups if group.name in generate]
 
     def windows(self, box: Box) -> tuple[Box, ...]:
         """Windows that touch a box, row-major."""
-        return tuple(window.box for window in self._plan.windows(box))
+        windows = tuple(window.box for window in self._plan.windows(box))
+        if self._alone is None:
+            return windows
+        # What lies beyond the scene is made by the nearest window, as context for decoders.
+        return tuple(w for w in windows if self._needed(w)) or (self._nearest(box),)
 
     def levels(self, box: Box, stages: int) -> tuple[tuple[Box, ...], ...]:
         """Windows of each stage, first to last, that have a say in a box; row-major.
@@ -86,6 +95,17 @@ class LatentLattice:
     def weights(self, side: int) -> NDArray[np.float32]:
         """(side, side) blend weights of a window that is ``side`` cells or pixels wide."""
         return flank_weights(side, self._sampler.stride_px * side // self._sampler.window_px)
+
+    def _needed(self, window: Box) -> bool:
+        reach, alone = self._sampler.window_px - self._sampler.stride_px, self._alone
+        ends = (window.row, alone.row, alone.rows[1]), (window.col, alone.col, alone.cols[1])
+        return all(start == first or first < start < last - reach for start, first, last in ends)
+
+    def _nearest(self, box: Box) -> Box:
+        """The window of a lone scene that lies closest to a box outside it."""
+        inside = self._plan.windows(self._alone)
+        needed = [window.box for window in inside if self._needed(window.box)]
+        return min(needed, key=lambda w: abs(w.row - box.row) + abs(w.col - box.col))
 
     def _context(self, box: Box) -> Box:
         """Where the latents must be known to decode a box."""

@@ -71,7 +71,8 @@ class LatentScene:
     def __init__(self, job: Job, item: ModelItem, inputs: JointInputs, device: str) -> None:
         self.job, self.item, self.inputs, self.device = job, item, inputs, device
         self.settings = joint_settings(job, item)
-        self._lattice = LatentLattice(item, self.settings.generate, inputs.layer.origin)
+        alone = inputs.box if job.anchor == "scene" else None
+        self._lattice = LatentLattice(item, self.settings.generate, inputs.layer.origin, alone)
         self._distant = self._distant_view()
         self.side = chunk_side(job, 1)
         self.chunks = [

@@ -76,6 +76,9 @@ class Job(_Strict):
         stages: How often a diffusion model reconciles overlapping windows; None: as its package says.
         context: Draw the scene first in pixels so many times as wide, and fill it in: where absolute level
             matters (heights, tone). None: every window goes by what it sees.
+        anchor: Where a diffusion model's windows lie: ``world``: at places that are the same for all scenes,
+            so that neighbours join; ``scene``: from the corner of the extent on and as few as possible, for a
+            single scene (one that fits a window is one window, as the authors of COP-GEN have it).
         solver: Of the diffusion model; None: as its package says.
         posterior: Whether conditions are drawn from the autoencoder's posterior or its mean is taken; None:
             as the package says.
@@ -113,6 +116,7 @@ class Job(_Strict):
     steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     stages: Annotated[int, Field(ge=1, le=16)] | None = None
     context: Annotated[int, Field(ge=2, le=64)] | None = None
+    anchor: Literal["world", "scene"] = "world"
     guidance: Annotated[float, Field(ge=-100, le=100)] | None = None
     solver: Literal["singlestep", "multistep", "consistency"] | None = None
     posterior: Literal["sample", "mean"] | None = None

@@ -16,6 +16,7 @@ from engine import job as engine_job
 from engine.errors import CancelledError, InputError, OutputError
 from engine.models.joint_import import import_joint
 from engine.spec import Job
+from engine.translators.joint_diffusion import JointTranslator
 
 SIDE = 530
 FAST = {"steps": 4, "seed": 7, "threads": 1}
@@ -155,6 +156,26 @@ def test_a_distant_view_is_the_same_from_every_part(beta, tmp_path, guided):
     np.testing.assert_array_equal(small, large[:, 50:110, 40:110])
     near, *_ = run(tmp_path / "c.tif", model, extent=extent(350, 340, 60, 70), **{**common, "context": None})
     assert not np.array_equal(near, small)
+
+
+def test_a_lone_scene_takes_no_more_windows_than_it_needs(beta, tmp_path, monkeypatch):
+    model, given = beta
+    rows = []
+    run_rows = JointTranslator.run
+
+    def counted(self, stage, part, *others):
+        rows.append((stage.index, len(part)))
+        return run_rows(self, stage, part, *others)
+
+    monkeypatch.setattr(JointTranslator, "run", counted)
+    common = {"inputs": given, "generate": ["s2_l2a"], "anchor": "scene", **FAST}
+    one, *_ = run(tmp_path / "a.tif", model, extent=extent(101, 37, 64, 64), **common)
+    assert rows == [(0, 1), (1, 1)]
+    assert (one > 0).all()
+    rows.clear()
+    wide, *_ = run(tmp_path / "b.tif", model, extent=extent(101, 37, 100, 120), **common)
+    assert rows == [(0, 6), (1, 6)]  # 0 and 48 down; 0, 48 and 96 across
+    assert (wide > 0).all()
 
 
 def test_several_modalities_come_from_one_draw(beta, tmp_path):
