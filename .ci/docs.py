@@ -24,6 +24,7 @@ from engine.sample_scene import scene
 DOCS = ROOT / "docs"
 IMAGES = DOCS / "images"
 ALGORITHMS = ("sartooptical", "masktoimage")
+DESCRIBED = (*ALGORITHMS, "translate", "evaluate")
 PANEL_PX = 420
 GAP_PX = 8
 REAL = {
@@ -100,7 +101,7 @@ def save(panels: list[NDArray[np.uint8]], target: Path) -> None:
 def reference(qgis: HeadlessQgis) -> str:
     """The parameters of each algorithm as Markdown, from the declarations in the plugin."""
     text = ["# Algorithms", "", "Written by `make docs` from the plugin's own declarations.", ""]
-    for name in ALGORITHMS:
+    for name in DESCRIBED:
         answer = qgis.call("--json", "help", f"eo_translate:{name}")
         document = json.loads(answer.stdout)
         details = document["algorithm_details"]

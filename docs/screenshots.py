@@ -2,6 +2,7 @@
 
     .venv-base/bin/python docs/screenshots.py            # all of them
     .venv-base/bin/python docs/screenshots.py preview    # those of the preview, with this engine
+    .venv-base/bin/python docs/screenshots.py dialogs    # those of the algorithms' dialogs
 
 Needs QGIS and xvfb-run; for all of them the network too: the options page creates the engine's environment
 for its picture. Run outside QGIS it builds the plugin, makes a profile and starts QGIS on this same file; run
@@ -27,6 +28,7 @@ ROOT = Path(os.environ.get("EO_SHOTS_ROOT") or Path(__file__).resolve().parents[
 IMAGES = ROOT / "docs" / "images"
 PLUGIN = "eo_translate_plugin"
 ALGORITHMS = (("sartooptical", {"SAR": "sar", "DEM": "dem"}), ("masktoimage", {"MASK": "mask"}))
+DIALOGS = (*ALGORITHMS, ("translate", {"DEM": "dem", "S1_RTC": "sar", "GENERATE": "s2_l2a"}))
 DROPPED = ("QT_QPA_PLATFORM", "PYTHONPATH", "VIRTUAL_ENV", "EO_TRANSLATE_PYTHON", "XDG_DATA_HOME")
 SETTINGS = f"""[PythonPlugins]
 {PLUGIN}=true
@@ -41,7 +43,7 @@ checkVersion=false
 """
 
 
-def start_qgis(preview_only: bool) -> int:
+def start_qgis(only: str) -> int:
     """Builds the plugin and the scene, and starts QGIS under a virtual display."""
     with tempfile.TemporaryDirectory() as scratch:
         home, scene = Path(scratch), Path(scratch) / "scene"
@@ -57,7 +59,7 @@ def start_qgis(preview_only: bool) -> int:
             "LANG": "C.UTF-8",
             "EO_SHOTS_ROOT": str(ROOT),
             "EO_SHOTS_SCENE": str(scene),
-            **({"EO_SHOTS_ONLY": "preview", "EO_TRANSLATE_PYTHON": sys.executable} if preview_only else {}),
+            **({"EO_SHOTS_ONLY": only, "EO_TRANSLATE_PYTHON": sys.executable} if only else {}),
         }
         qgis = ["qgis", "--nologo", "--noversioncheck", "--profiles-path", scratch, "--code", __file__]
         command = ["xvfb-run", "-a", "-s", "-screen 0 1500x950x24", *qgis]
@@ -72,19 +74,22 @@ def take_pictures() -> None:
     IMAGES.mkdir(exist_ok=True)
     for name in ("dem", "mask", "sar"):
         QgsProject.instance().addMapLayer(QgsRasterLayer(str(scene / f"{name}.tif"), name))
-    if not os.environ.get("EO_SHOTS_ONLY"):
+    only = os.environ.get("EO_SHOTS_ONLY")
+    if only in (None, "dialogs"):
         shoot_dialogs()
+    if not only:
         shoot_options()
         shoot_results()
-    shoot_preview()
+    if only in (None, "preview"):
+        shoot_preview()
     os._exit(0)
 
 
 def shoot_dialogs() -> None:
-    """The dialogs of both algorithms."""
+    """The dialogs of the algorithms."""
     import processing
 
-    for identifier, given in ALGORITHMS:
+    for identifier, given in DIALOGS:
         dialog = processing.createAlgorithmDialog(f"eo_translate:{identifier}", given)
         shoot(dialog, f"dialog-{identifier}", 1000, 760)
         dialog.close()
@@ -221,4 +226,4 @@ def wait_until(condition: Callable[[], object]) -> None:
 if "qgis.utils" in sys.modules:
     take_pictures()
 elif __name__ == "__main__":
-    sys.exit(start_qgis(sys.argv[1:] == ["preview"]))
+    sys.exit(start_qgis("".join(sys.argv[1:2])))
