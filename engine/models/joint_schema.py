@@ -43,6 +43,8 @@ class Latent(Strict):
 
     @model_validator(mode="after")
     def _has_decoder(self) -> Latent:
+        if self.decoder is not None and self.autoencoder is None:
+            raise ValueError("a decoder is given for a latent without an autoencoder")
         if self.decoder_halo is not None and self.decoder is None and self.autoencoder is not None:
             raise ValueError("decoder_halo is given without a decoder that it could be of")
         return self
