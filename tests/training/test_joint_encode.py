@@ -261,6 +261,24 @@ def test_any_rasters(table, groups, autoencoders, tmp_path):
     assert "radar" not in store.read("oslo_5")
 
 
+def test_bands_without_names_are_named_in_the_table(table, groups, autoencoders, tmp_path):
+    for place in ("berlin", "oslo"):
+        with rasterio.open(tmp_path / f"{place}_s2.tif") as file:
+            three = np.concatenate([file.read(), file.read([1])])
+        (tmp_path / f"{place}_s2.tif").write_bytes(tif(three, 10.0, nodata=0))
+    with pytest.raises(InputError, match="has 3 bands"):
+        run(table, tmp_path / "store", groups, autoencoders, folder=True)
+    rows = list(csv.DictReader(table.open()))
+    with open(table, "w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "s2_l2a_bands"])
+        writer.writeheader()
+        writer.writerows({**row, "s2_l2a_bands": "B03 B4 B11"} for row in rows)
+    run(table, tmp_path / "store", groups, autoencoders, folder=True)
+    optical = 2 * pictures(0)["s2"][::-1, 16:32, 32:48].astype(np.float32) / 10000 - 1
+    found = open_store(tmp_path / "store").read("berlin_5")["optical"]
+    np.testing.assert_allclose(found, moments(autoencoders, "optical", optical), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

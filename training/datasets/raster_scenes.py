@@ -3,7 +3,8 @@
 Columns: ``location``; optionally ``date`` (2024-07-01); and modalities of the model (``dem``, ``s1_rtc``
 ...), each with one raster or several separated by ``;``. Paths are relative to the CSV file. Rasters may lie
 on any grids and in any coordinate systems: all are warped to the grid of the first one, whose pixels should
-have the size that the model is meant for.
+have the size that the model is meant for. Bands are found by their descriptions; where a file has none, a
+column ``<modality>_bands`` names them in order: ``B01 B02 B03``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -26,8 +28,11 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from engine.errors import InputError
+from engine.modalities.encoders import encoder
 from engine.modalities.reflectance_units import tell_reflectance, to_dn
 from engine.models.joint_schema import Group
+from engine.models.schema import ContinuousInput, InputBand, Linear
+from engine.raster.bands import BandList, choose_bands
 from engine.raster.units import tell_units, to_db
 from engine.tiling.lattice import Box
 from training.datasets.scenes import Pixels, Scene, padded
@@ -86,7 +91,12 @@ class RasterScenes:
         pixel = finest.pixel
         frame = Frame(crs, transform * Affine.scale(1 / pixel), height * pixel, width * pixel)
         given = [group for group in self._groups if group.modality in files]
-        layers = {group.name: RasterLayer(files[group.modality], group, frame) for group in given}
+        layers = {
+            group.name: RasterLayer(
+                files[group.modality], group, frame, (row.get(f"{group.modality}_bands") or "").split()
+            )
+            for group in given
+        }
         return Scene(name, frame.height, frame.width, layers, crs, frame.transform, _day(row, name))
 
 
@@ -107,19 +117,24 @@ class RasterLayer:
 
     Args:
         files: One with all bands, or several.
-        group: Which bands, in which units; bands are found by their descriptions, else taken in order.
+        group: Which bands, in which units; bands are found by their descriptions, and taken in order where
+            there are none and as many as needed.
         frame: The scene's grid.
+        names: Of all bands of the files, in order, instead of their descriptions.
 
     Raises:
-        InputError: A file cannot be read, has too few bands, or does not fit the grid.
+        InputError: A file cannot be read or does not fit the grid, its bands cannot be told apart, or its
+            values are those of a picture.
     """
 
     ready = False
 
-    def __init__(self, files: Sequence[Path], group: Group, frame: Frame) -> None:
+    def __init__(self, files: Sequence[Path], group: Group, frame: Frame, names: Sequence[str] = ()) -> None:
         self._group = group
         self.height, self.width = frame.height // group.pixel, frame.width // group.pixel
-        self._bands = _chosen([_on_frame(_opened(file), group, frame) for file in files], group)
+        opened = [_opened(file) for file in files]
+        warped = [_on_frame(dataset, group, frame) for dataset in opened]
+        self._bands = [(warped[file], number) for file, number in _chosen(opened, group, names)]
         rows, cols = min(self.height, _SAMPLE_PX), min(self.width, _SAMPLE_PX)
         middle = Box((self.height - rows) // 2, (self.width - cols) // 2, rows, cols)
         values, valid = self._raw(middle)
@@ -133,7 +148,13 @@ class RasterLayer:
         """Units of the files, told by values and tags."""
         texts = [f"{key}={value}" for found in tags for key, value in found.items()]
         if self._group.encoding.kind in _RADAR:
-            return tell_units(values, texts).units
+            units = tell_units(values, texts).units
+            if units == "relative" and self._group.encoding.kind == "backscatter":
+                raise InputError(
+                    f"{self._bands[0][0].name} holds a display stretch, and {self._group.name} needs radar in "
+                    "dB or linear power."
+                )
+            return units
         if self._group.encoding.kind in _OPTICAL:
             return tell_reflectance(values, texts, self._bands[0][0].dtypes[0]).units
         return None
@@ -183,19 +204,29 @@ def _on_frame(dataset: DatasetReader, group: Group, frame: Frame) -> DatasetRead
     )
 
 
-def _chosen(files: Sequence[DatasetReader | WarpedVRT], group: Group) -> list[tuple[DatasetReader, int]]:
-    """(file, band number) of each band of the group."""
-    found = [(file, number) for file in files for number in file.indexes]
-    named = {(file.descriptions[number - 1] or "").upper(): (file, number) for file, number in found}
-    wanted = [band.name.upper() for band in group.bands]
-    if all(name in named for name in wanted):
-        return [named[name] for name in wanted]
-    if len(found) < len(wanted):
-        raise InputError(
-            f"{files[0].name} has {len(found)} bands and {group.name} needs {', '.join(wanted)}; give more "
-            "files, separated by semicolons."
-        )
-    return found[: len(wanted)]
+def _chosen(files: Sequence[DatasetReader], group: Group, names: Sequence[str]) -> list[tuple[int, int]]:
+    """(file, band number) of each band of the group, as the engine finds them."""
+    listed = BandList(files)
+    if names:
+        if len(names) != len(listed):
+            raise InputError(
+                f"{listed.name} has {len(listed)} bands, and the column {group.modality}_bands names "
+                f"{len(names)}: {' '.join(names)}."
+            )
+        listed.bands = tuple(replace(band, text=name) for band, name in zip(listed.bands, names, strict=True))
+    entry = ContinuousInput(
+        modality=group.modality,
+        tensor=group.name,
+        encoding="continuous",
+        bands=tuple(InputBand(name=band.name) for band in group.bands),
+        units=encoder(group).units,
+        normalisation=Linear(kind="linear"),
+    )
+    try:
+        found = [listed[number] for number in choose_bands(listed, entry, None)]
+    except InputError as error:
+        raise InputError(f"{error} In the table, {group.modality}_bands names the bands of a file.") from None
+    return [(band.file, band.number) for band in found]
 
 
 def _day(row: Mapping[str, str], name: str) -> date | None:
