@@ -151,8 +151,8 @@ class RasterLayer:
             units = tell_units(values, texts).units
             if units == "relative" and self._group.encoding.kind == "backscatter":
                 raise InputError(
-                    f"{self._bands[0][0].name} holds a display stretch, and {self._group.name} needs radar in "
-                    "dB or linear power."
+                    f"{self._bands[0][0].name} holds a display stretch, and {self._group.name} needs radar "
+                    "in dB or linear power."
                 )
             return units
         if self._group.encoding.kind in _OPTICAL:
