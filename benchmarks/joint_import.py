@@ -83,7 +83,7 @@ def measure(bench: Bench) -> list[Row]:
         Row(f"one autoencoder: encode {tile['window_px']} px", tile["encoding_s"], "s"),
         Row(f"one autoencoder: decode {tile['window_px']} px", tile["decoding_s"], "s"),
         Row(
-            f"eo-translate run, dem to s2_l2a, scene of {tile['window_px']} px, {STEPS} evaluations a window",
+            f"eo-translate run, dem to s2_l2a, one tile of {tile['window_px']} px, {STEPS} steps",
             run_s,
             "s",
         ),
@@ -92,7 +92,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _scene_job(bench: Bench, side: int) -> list[object]:
-    """Options of a run over a scene of one window's size, which several windows of the lattice overlap."""
+    """Options of a run over one window."""
     place = ["--model", NAME, "--input", f"dem={scene(bench.scratch, side)['dem']}", "--generate", "s2_l2a"]
     return [
         *place,
@@ -100,6 +100,8 @@ def _scene_job(bench: Bench, side: int) -> list[object]:
         STEPS,
         "--stages",
         1,
+        "--anchor",
+        "scene",
         "--device",
         "cpu",
         "--output",
