@@ -11,6 +11,7 @@ SSIM_PX, SSIM_SIGMA_PX = 11, 1.5
 SCC_PX = 8
 # Pixels beyond a window that ``ssim_map`` and ``scc_map`` look at, on each side.
 HALO_PX = 5
+_STRIP_PX = 64
 
 
 def ssim_map(truth: Image, predicted: Image, data_range: float) -> Image:
@@ -57,15 +58,33 @@ def scc_map(truth: Image, predicted: Image) -> Image:
 
 def inside(valid: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """(H, W) -> (H - size + 1, W - size + 1): whether every pixel of the window is valid."""
+    if valid.all():
+        return np.ones((valid.shape[0] - size + 1, valid.shape[1] - size + 1), dtype=bool)
     # Counts are exact: windows hold far fewer pixels than a float64 can count.
     return local_mean(valid.astype(np.float64), np.ones(size)) > size * size - 0.5
 
 
 def local_mean(image: Image, taps: NDArray[np.float64]) -> Image:
     """Weighted sum over square windows that lie inside; ``taps`` along both axes."""
-    count = len(taps)
-    rows = sum(tap * image[..., i : image.shape[-2] - count + 1 + i, :] for i, tap in enumerate(taps))
-    return sum(tap * rows[..., i : image.shape[-1] - count + 1 + i] for i, tap in enumerate(taps))
+    reach = len(taps) - 1
+    height, width = image.shape[-2] - reach, image.shape[-1] - reach
+    made = np.empty((*image.shape[:-2], height, width))
+    # Strips that stay in the processor's cache: twice as fast as whole arrays.
+    for top in range(0, height, _STRIP_PX):
+        bottom = min(top + _STRIP_PX, height)
+        strip = image[..., top : bottom + reach, :]
+        rows = _weighted([strip[..., i : i + bottom - top, :] for i in range(reach + 1)], taps)
+        made[..., top:bottom, :] = _weighted([rows[..., i : i + width] for i in range(reach + 1)], taps)
+    return made
+
+
+def _weighted(shifted: list[Image], taps: NDArray[np.float64]) -> Image:
+    total = shifted[0] * taps[0]
+    product = np.empty_like(total)
+    for part, tap in zip(shifted[1:], taps[1:], strict=True):
+        np.multiply(part, tap, out=product)
+        total += product
+    return total
 
 
 def laplacian(image: Image) -> Image:
