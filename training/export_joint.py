@@ -72,7 +72,8 @@ def package(run: Path, output: Path, scores: Mapping[str, Any] | None = None) ->
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part / _WEIGHTS_NAME)
+    kind = torch.float16 if config.package.get("half") else torch.float32
+    save_file({name: tensor.to(kind).contiguous() for name, tensor in weights.items()}, part / _WEIGHTS_NAME)
     for key, path in assets.items():
         tensors = {name: tensor.contiguous() for name, tensor in read_tensors(path).items()}
         save_file(tensors, part / f"{key}.safetensors")

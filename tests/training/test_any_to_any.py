@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ pytest.importorskip("lmdb", reason="needs the [train] extra")
 from conftest import make_pair  # noqa: E402
 
 from engine.modalities.encoders import encoder  # noqa: E402
+from engine.models.joint_schema import Group  # noqa: E402
 from training import codecs  # noqa: E402
 from training.cli import CONFIGS  # noqa: E402
 from training.datasets.decoys import DecoyModule  # noqa: E402
@@ -27,6 +29,15 @@ torch.set_num_threads(1)
 GROUPS = CONFIGS / "groups" / "any_to_any.json"
 
 
+def coded_groups() -> tuple[Group, ...]:
+    """The bundled groups, radar through an autoencoder."""
+    groups = json.loads(GROUPS.read_text())
+    radar = next(group for group in groups if group["name"] == "s1")
+    radar["latent"] = {"channels": 8, "height": 64, "width": 64, "patch": 8, "autoencoder": "radar"}
+    radar["pixel"] = 1
+    return groups_of(groups)
+
+
 def scenes() -> list[Scene]:
     here = [scene(make_pair(i, size=256, dem=False)) for i in range(3)]
     there = scene(make_pair(7, size=128, location="hills"))
@@ -37,11 +48,11 @@ def scenes() -> list[Scene]:
 def store(tmp_path_factory) -> Path:
     """Latents of the scenes by autoencoders with random weights."""
     folder = tmp_path_factory.mktemp("any")
-    network = new_autoencoder(1, (32, 32, 32, 32), 1, 8, 0.0, 0.3)
+    network = new_autoencoder(1, (32, 32), 1, 8, 0.0, 0.3)
     run = folder / "runs" / "kl-s1"
     run.mkdir(parents=True)
     codecs._saved(codecs.published(network), run / codecs.AUTOENCODER_NAME, {"scale": "0.5"})
-    encode(scenes(), groups_of(str(GROUPS)), folder / "runs", folder / "store", 128)
+    encode(scenes(), coded_groups(), folder / "runs", folder / "store", 128)
     return folder / "store"
 
 

@@ -14,11 +14,11 @@ from engine.models.weights import sha256_file
 from training.codecs import AUTOENCODER_NAME, read_autoencoder
 from training.datasets.joint_scenes import SETS, Scene, load
 from training.datasets.latent_store import StoreInfo, StoreWriter
+from training.datasets.moments import certain
 from training.datasets.pairs import data_root
 from training.groups import groups_of
 
 _BATCH = 32
-_CERTAIN = -30.0  # logarithm of the variance of a value that is known
 Windows = dict[str, NDArray[np.float32]]
 
 
@@ -138,5 +138,5 @@ def _moments(
         for key, images in batch.items():
             if group.name in images:
                 values = _coarser(np.nan_to_num(images[group.name].astype(np.float32)), group)
-                found[key][group.name] = np.concatenate([values, np.full_like(values, _CERTAIN)])
+                found[key][group.name] = certain(values)
     return found

@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 GROUPS = ("dem", "s1", "s2", "lulc")
 GAIN = np.float32(4)  # of the package's encoding: reflectance of land fills the range
 SETS = ("ombria", "samples", "relief")
-DEVIATIONS = np.float32(3)
+DEVIATIONS = np.float32(2.5)
 SMALLEST_PX = 128
 
 

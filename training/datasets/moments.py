@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.models.joint_schema import Group
@@ -17,6 +18,8 @@ from engine.models.weights import sha256_file
 from engine.networks.kl_autoencoder import LatentCodec, autoencoder_from_tensors
 from training.datasets.latent_store import Sample, StoreInfo, StoreWriter
 from training.datasets.scenes import Cutting, Prepared, Scene, patches
+
+_NO_LOG_VARIANCE = -30.0
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +63,16 @@ def load_codecs(
 
 
 def window_px(groups: Sequence[Group], codecs: Mapping[str, LatentCodec]) -> int:
-    """Side of a patch on the finest grid: what the autoencoders need for the latents of the groups.
+    """Side of a patch on the finest grid: what the latents of the groups are made from.
 
     Raises:
         InputError: The groups need different ones.
     """
     sides = {}
     for group in groups:
-        if group.name in codecs:
-            levels = len(codecs[group.name].autoencoder.config.block_out_channels)
+        if not group.is_vector:
+            codec = codecs.get(group.name)
+            levels = len(codec.autoencoder.config.block_out_channels) if codec else 1
             sides[group.name] = group.latent.height * 2 ** (levels - 1) * group.pixel
     if len(set(sides.values())) != 1:
         raise InputError(f"The groups' latents are of windows of different sizes: {sides} (pixels).")
@@ -137,7 +141,15 @@ def _moments(batch: Sequence[Prepared], codecs: Mapping[str, LatentCodec]) -> di
             images = torch.from_numpy(np.stack([patch.images[name] for patch in having]))
             for patch, moments in zip(having, codec.moments(images).cpu().numpy(), strict=True):
                 samples[patch.key][name] = moments
+    for patch in batch:
+        plain = {name: image for name, image in patch.images.items() if name not in codecs}
+        samples[patch.key].update({name: certain(image) for name, image in plain.items()})
     return samples
+
+
+def certain(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Moments (2 C, h, w) of a group without autoencoder: its values, and a variance of nothing."""
+    return np.concatenate([values, np.full_like(values, _NO_LOG_VARIANCE)])
 
 
 def _batches(found: Iterator[Prepared], size: int) -> Iterator[list[Prepared]]:
