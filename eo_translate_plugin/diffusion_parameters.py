@@ -25,6 +25,7 @@ S1_UNITS = ["auto", "linear", "db", "relative"]
 S2_UNITS = ["auto", "DN", "DN + 1000", "reflectance"]
 MODEL_CODES = "model"
 SOLVERS = ["model", "singlestep", "multistep", "consistency"]
+ANCHORS = ["world", "scene"]
 PRECISIONS = ["float32", "bfloat16", "float16"]
 _WIDGETS = "eo_translate_plugin.ui.joint_widgets"
 
@@ -184,6 +185,22 @@ def context() -> QgsProcessingParameterNumber:
                 "Draws the scene first in pixels so many times as wide, and fills it in: for scenes of many "
                 "windows where absolute height or tone matters. Empty: every window goes by what it sees."
             ),
+        )
+    )
+
+
+def anchor() -> QgsProcessingParameterDefinition:
+    """Where windows lie."""
+    return advanced(
+        choice(
+            "ANCHOR",
+            tr("Anchor of the windows"),
+            tr(
+                "world: overlapping scenes and extents have equal pixels where they meet; scene: as few "
+                "windows as possible, which is faster and joins nothing else."
+            ),
+            ANCHORS,
+            ANCHORS[0],
         )
     )
 

@@ -31,6 +31,7 @@ class Translate(TranslationAlgorithm):
 
     GENERATE = "GENERATE"
     ALL_SAMPLES = "ALL_SAMPLES"
+    ANCHOR = "ANCHOR"
     GUIDANCE = "GUIDANCE"
     SOLVER = "SOLVER"
     PRECISION = "PRECISION"
@@ -97,6 +98,7 @@ class Translate(TranslationAlgorithm):
         for parameter in (
             diffusion.stages(),
             diffusion.context(),
+            diffusion.anchor(),
             diffusion.guidance(),
             diffusion.solver(),
             diffusion.precision(),
@@ -203,6 +205,7 @@ class Translate(TranslationAlgorithm):
         }
         if is_given(parameters, self.GUIDANCE):
             found["guidance"] = self.parameterAsDouble(parameters, self.GUIDANCE, context)
+        found["anchor"] = self.parameterAsEnumString(parameters, self.ANCHOR, context)
         solver = self.parameterAsEnumString(parameters, self.SOLVER, context)
         return found if solver == diffusion.SOLVERS[0] else {**found, "solver": solver}
 

@@ -36,6 +36,10 @@
       <translation>Alle Ergebnisse</translation>
     </message>
     <message>
+      <source>Anchor of the windows</source>
+      <translation>Verankerung der Fenster</translation>
+    </message>
+    <message>
       <source>Band number of VH; empty: found by band name, or band 2.</source>
       <translation>Kanalnummer von VH; leer: nach dem Kanalnamen gesucht, sonst Kanal 2.</translation>
     </message>
@@ -854,6 +858,10 @@
     <message>
       <source>values: measurements such as reflectance; classes: codes of classes such as land cover.</source>
       <translation>values: Messwerte wie Reflexion; classes: Klassennummern wie Landbedeckung.</translation>
+    </message>
+    <message>
+      <source>world: overlapping scenes and extents have equal pixels where they meet; scene: as few windows as possible, which is faster and joins nothing else.</source>
+      <translation>world: Überlappende Szenen und Ausdehnungen haben gleiche Pixel, wo sie sich treffen; scene: so wenige Fenster wie möglich, was schneller ist und an nichts anderes anschließt.</translation>
     </message>
     <message>
       <source>{algorithm} has no parameter {key}; {hint}</source>

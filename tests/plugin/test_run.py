@@ -183,6 +183,24 @@ def test_a_crash_is_one_sentence_and_leaves_nothing(scene, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_time_left_is_said_now_and_again(monkeypatch):
+    from eo_translate_plugin import engine_bridge
+
+    now = iter([0.0, 2.0, 10.0, 12.0, 20.0, 300.0, 300.0])
+    monkeypatch.setattr(engine_bridge.time, "monotonic", lambda: next(now))
+    feedback = Messages()
+    progress = engine_bridge._Progress(feedback)
+    for fraction in (0.2, 0.22, 0.3, 0.32, 0.4, 0.41, 1.0):
+        progress.take({"event": "progress", "fraction": fraction, "text": "Part 1 of 1"})
+    # What was done before the first word, by an interrupted run, took no time of this one.
+    assert feedback.texts == [
+        "Part 1 of 1",
+        "Part 1 of 1, about 70 s left",
+        "Part 1 of 1, about 60 s left",
+        "Part 1 of 1, about 14 min left",
+    ]
+
+
 def test_files_with_a_similar_name_survive_a_cancelled_run(scene, tmp_path):
     (tmp_path / "o.tif2.part").touch()
     (tmp_path / "o.tif").write_bytes(b"an earlier result")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from qgis.core import (
     QgsProject,
 )
 from qgis.gui import QgsBrowserGuiModel
+
+from eo_translate_plugin.engine_bridge import engine_client
 
 TRANSLATE = "eo_translate:translate"
 # Inside one window of the lattice that tiny-beta works on, and of tiny-cop-gen's.
@@ -142,6 +146,7 @@ def test_the_job_says_what_was_chosen(scene):
         "ALL_SAMPLES": True,
         "STEPS": 7,
         "STAGES": 2,
+        "ANCHOR": "scene",
         "CONTEXT": 4,
         "GUIDANCE": 1.5,
         "SOLVER": "multistep",
@@ -156,7 +161,7 @@ def test_the_job_says_what_was_chosen(scene):
     assert (job["date"], job["position"]) == ("2024-05-31", [45.5, 9.5])
     assert (job["extent"], job["extent_crs"]) == ([500320, 4999680, 500640, 5000000], "EPSG:32632")
     assert (job["crs"], job["resolution"]) == ("EPSG:32633", 20)
-    assert (job["samples"], job["all_samples"]) == (3, True)
+    assert (job["samples"], job["all_samples"], job["anchor"]) == (3, True, "scene")
     sampler = {key: job[key] for key in ("steps", "stages", "context", "guidance", "solver", "precision")}
     assert sampler == {
         "steps": 7,
@@ -291,6 +296,47 @@ def test_cancelling_stops_between_two_evaluations_and_leaves_nothing(scene, tmp_
         processing.run(TRANSLATE, parameters, feedback=feedback)
     assert time.monotonic() - feedback.cancelled_s < 2
     assert list(tmp_path.iterdir()) == []
+
+
+class _Killing(QgsProcessingFeedback):
+    """Ends the engine by force once the network has begun."""
+
+    def setProgressText(self, text) -> None:
+        if "Part" in text:
+            os.kill(engine_client().pid, signal.SIGKILL)
+
+
+def test_an_engine_that_dies_leaves_nothing_of_any_sample(scene, tmp_path):
+    import processing
+
+    parameters = {
+        **QUICK,
+        "S1_RTC": scene["sar"],
+        "GENERATE": "s2_l1c,s2_l2a",
+        "SAMPLES": 2,
+        "ALL_SAMPLES": True,
+        "STEPS": 1000,
+        "OUTPUT": str(tmp_path / "made"),
+    }
+    with pytest.raises(QgsProcessingException, match="SIGKILL"):
+        processing.run(TRANSLATE, parameters, feedback=_Killing(False))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_beside_any_of_the_outputs_is_offered(scene, tmp_path):
+    head = {"journal": 1, "chunks": 8, "identity": {}, "starts": []}
+    journal = tmp_path / "s2_l1c.tif.part.jsonl"
+    journal.write_text("".join(json.dumps(line) + "\n" for line in (head, {"chunk": 0}, {"chunk": 1})))
+    given = {
+        "MODEL": "tiny-beta",
+        "S1_RTC": scene["sar"],
+        "GENERATE": "s2_l2a,s2_l1c",
+        "OUTPUT": str(tmp_path),
+    }
+    accepted, problem = algorithm().checkParameterValues(given, QgsProcessingContext())
+    assert not accepted
+    assert "s2_l1c.tif holds an interrupted run, 2 of 8 parts done" in problem
+    assert algorithm().checkParameterValues({**given, "RESUME": "continue"}, QgsProcessingContext())[0]
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(scene, tmp_path):
