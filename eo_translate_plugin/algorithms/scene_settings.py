@@ -172,4 +172,4 @@ def _position(
 def _text_of(crs: QgsCoordinateReferenceSystem) -> str:
     """A code that others know, else the definition."""
     authority = crs.authid()
-    return authority if authority.startswith("EPSG:") else crs.toWkt(crs.WktVariant.WKT_PREFERRED)
+    return authority if authority.startswith("EPSG:") else crs.toWkt()
