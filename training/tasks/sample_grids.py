@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.errors import InputError
 from engine.models.joint_schema import Group
 from engine.networks.kl_autoencoder import LatentCodec
 from engine.samplers.any_to_any import JointDenoiser, check_request
@@ -70,7 +71,12 @@ class SampleGrids(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: JointDiffusionTask) -> None:
         """Loads the autoencoders and checks the requests, lest a run fail at its first picture."""
         for request in self.requests:
-            check_request(pl_module.names, _wanted(request, pl_module.names), request.given)
+            try:
+                check_request(pl_module.names, _wanted(request, pl_module.names), request.given)
+            except InputError as error:
+                raise InputError(
+                    f"The samples of grids.requests cannot be drawn: {error} Change them, or set grids=null."
+                ) from None
         self._codecs = load_codecs(trainer.datamodule.groups, self._files) if self._files else {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: JointDiffusionTask) -> None:
