@@ -49,14 +49,14 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def noise_store(item: ModelItem, folder: Path) -> Path:
-    """A store of patches of the model's groups whose latents are noise."""
+    """A store of patches whose latents are noise; one is of a place that is not held out."""
     rng = np.random.default_rng(0)
     writer = StoreWriter(folder, StoreInfo(groups=item.groups), database=False)
     shapes = {
         g.name: (g.latent.channels * (1 if g.is_vector else 2), g.latent.height, g.latent.width)
         for g in item.groups
     }
-    for number in range(PATCHES):
+    for key in ("rest_0", *(f"{NOISE}_{number}" for number in range(PATCHES))):
         sample = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
-        writer.add({f"{NOISE}_{number}": sample})
+        writer.add({key: sample})
     return folder

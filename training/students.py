@@ -6,7 +6,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from engine.errors import InputError
 from engine.models.joint_schema import Group
 from engine.networks.kl_autoencoder import LatentCodec
 from engine.samplers.any_to_any import JointDenoiser
-from engine.samplers.keyed_noise import KeyedNoise
+from engine.samplers.keyed_noise import KeyedNoise, Noise
 from engine.samplers.prediction import schedule_of
 from engine.samplers.staged import plan_stages, run_stage
 from training.datasets.latent_store import open_store
@@ -31,6 +33,7 @@ from training.metrics.students import NAMES, Drawn, scores
 
 DIGITS = 4
 _SEED = 4
+Run = tuple[JointModel, int, float]  # model, steps, guidance
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,25 @@ class Task:
     wanted: tuple[Group, ...]
     conditions: Mapping[str, Tensor]
     truth: Mapping[str, Tensor]
+
+
+@dataclass
+class Made:
+    """What one run made of all tasks, by group, and its seconds a sample, a number a task."""
+
+    groups: dict[str, Drawn] = field(default_factory=dict)
+    sampling: list[float] = field(default_factory=list)
+    decoding: list[float] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of sampling; the median, since others may use the machine."""
+        return median(self.sampling)
+
+    @property
+    def delivered(self) -> float:
+        """Of sampling and decoding."""
+        return self.seconds + median(self.decoding)
 
 
 def comparison_of(run: str, **settings: Any) -> Comparison:
@@ -124,9 +146,9 @@ def compare(students: Sequence[str], comparison: Comparison) -> dict[str, dict[s
     """Time and scores of the teacher and of each student.
 
     Returns:
-        Row -> ``steps``; ``seconds`` a sample and ``speed_up`` of the sampler; ``delivered_speed_up`` with
-        decoding; the mean over modalities of each of ``training.metrics.students``; and under ``modalities``
-        these for each.
+        Row -> ``steps``; ``seconds`` a sample and ``speed_up`` of the sampler, noise drawn beforehand;
+        ``delivered_speed_up`` with decoding; the mean over modalities of each score of
+        ``training.metrics.students``; and under ``modalities`` these for each.
 
     Raises:
         InputError: Nothing is held out, or models of other groups.
@@ -144,24 +166,25 @@ def compare(students: Sequence[str], comparison: Comparison) -> dict[str, dict[s
         )
     codecs = load_codecs_of(comparison.teacher)
     truths = _truths(tasks, codecs)
-    runs = [(teacher, comparison.teacher_steps, comparison.guidance)]
+    runs: list[Run] = [(teacher, comparison.teacher_steps, comparison.guidance)]
     runs += [(model, n, 0.0) for model in models for n in comparison.steps]
     few = (n for n in comparison.steps if n != comparison.teacher_steps)
     runs += [(teacher, n, comparison.guidance) for n in few]
-    table: dict[str, dict[str, Any]] = {}
-    first: dict[str, Drawn] = {}
-    for model, steps, guidance in runs:
-        made, sampling, decoding = _run(model, steps, guidance, tasks, codecs, comparison)
-        first = first or made
-        row = _row(made, first, truths)
-        row |= {"steps": steps, "seconds": sampling, "delivered": sampling + decoding}
-        table[f"{model.name}, {steps} step{'s' * (steps > 1)}"] = row
-    reference = next(iter(table.values()))
-    sampling, delivered = reference["seconds"], reference["delivered"]
-    for row in table.values():
-        row["speed_up"] = sampling / row["seconds"]
-        row["delivered_speed_up"] = delivered / row.pop("delivered")
-    return {name: _rounded(row) for name, row in table.items()}
+    made = [Made() for _ in runs]
+    for model in {id(run[0]): run[0] for run in runs}.values():
+        model.network.to(comparison.device)
+    first = _noise(teacher, tasks[0], comparison)
+    for run in runs:  # the first evaluation of a network is slower
+        _sample(*run, tasks[0], first, comparison.draws)
+    for task in tasks:
+        noise = _noise(teacher, task, comparison)
+        for run, part in zip(runs, made, strict=True):
+            _add(part, run, task, noise, codecs, comparison.draws)
+    names = [f"{model.name}, {n} step{'s' * (n > 1)}" for model, n, _ in runs]
+    rows = [_row(part, made[0], truths) for part in made]
+    return {
+        name: _rounded({"steps": n, **row}) for name, (_, n, _), row in zip(names, runs, rows, strict=True)
+    }
 
 
 def _tasks(groups: Sequence[Group], comparison: Comparison) -> Iterator[Task]:
@@ -181,46 +204,42 @@ def _tasks(groups: Sequence[Group], comparison: Comparison) -> Iterator[Task]:
                 yield Task(number, wanted, conditions, {name: known[name] for name in names})
 
 
-def _run(
-    model: JointModel,
-    steps: int,
-    guidance: float,
-    tasks: Sequence[Task],
-    codecs: Mapping[str, LatentCodec],
-    comparison: Comparison,
-) -> tuple[dict[str, Drawn], float, float]:
-    """What a model makes by group, and the seconds a sample of sampling and of decoding."""
-    network = model.network.to(comparison.device)
-    found: dict[str, Drawn] = {}
-    sampling = decoding = 0.0
-    _sample(model, steps, guidance, tasks[0], comparison)  # the first run of a shape is slower
-    for task in tasks:
-        started = time.perf_counter()
-        latents = _sample(model, steps, guidance, task, comparison)
-        sampling += time.perf_counter() - started
-        started = time.perf_counter()
-        for name, z in latents.items():
-            made = found.setdefault(name, Drawn())
-            made.latents.append(z)
-            made.images.append(_decoded(codecs, name, z))
-        decoding += time.perf_counter() - started
-    network.to("cpu")
-    count = len(tasks) * comparison.draws
-    return found, sampling / count, decoding / count
+def _add(
+    part: Made, run: Run, task: Task, noise: Noise, codecs: Mapping[str, LatentCodec], draws: int
+) -> None:
+    started = time.perf_counter()
+    latents = _sample(*run, task, noise, draws)
+    sampled = time.perf_counter()
+    for name, z in latents.items():
+        drawn = part.groups.setdefault(name, Drawn())
+        drawn.latents.append(z)
+        drawn.images.append(_decoded(codecs, name, z))
+    part.sampling.append((sampled - started) / draws)
+    part.decoding.append((time.perf_counter() - sampled) / draws)
 
 
 def _sample(
-    model: JointModel, steps: int, guidance: float, task: Task, comparison: Comparison
+    model: JointModel, steps: int, guidance: float, task: Task, noise: Noise, draws: int
 ) -> dict[str, Tensor]:
     """As the engine samples a window in one stage."""
-    count = comparison.draws
-    noise = KeyedNoise(model.network.groups, _SEED, range(task.number * count, (task.number + 1) * count))
-    conditions = {name: z.expand(count, *z.shape) for name, z in task.conditions.items()}
+    conditions = {name: z.expand(draws, *z.shape) for name, z in task.conditions.items()}
     wanted = [group.name for group in task.wanted]
     denoiser = JointDenoiser(model.network, wanted, conditions, noise, guidance, prediction=model.prediction)
     (stage,) = plan_stages(steps, 1, model.solver)
     latents = run_stage(stage, denoiser, None, schedule_of(model.prediction))
     return {name: z.cpu() for name, z in latents.items()}
+
+
+def _noise(teacher: JointModel, task: Task, comparison: Comparison) -> Noise:
+    """One noise for all runs of a task, drawn beforehand: in a scene neighbouring windows share it."""
+    samples = range(task.number * comparison.draws, (task.number + 1) * comparison.draws)
+    noise = lru_cache(maxsize=None)(KeyedNoise(teacher.network.groups, _SEED, samples))
+    for group in teacher.groups:
+        for purpose in ("ignored", "unconditional"):
+            noise(purpose, group.name)
+        for evaluation in range(max(comparison.steps)):
+            noise("initial", group.name, evaluation)
+    return noise
 
 
 def _truths(tasks: Sequence[Task], codecs: Mapping[str, LatentCodec]) -> dict[str, list[Tensor]]:
@@ -238,10 +257,16 @@ def _decoded(codecs: Mapping[str, LatentCodec], name: str, latents: Tensor) -> T
     return codecs[name].decode(latents).float()
 
 
-def _row(made: dict[str, Drawn], first: dict[str, Drawn], truths: dict[str, list[Tensor]]) -> dict[str, Any]:
-    found = {name: scores(part, first[name], truths[name]) for name, part in made.items()}
+def _row(made: Made, teacher: Made, truths: Mapping[str, list[Tensor]]) -> dict[str, Any]:
+    found = {name: scores(part, teacher.groups[name], truths[name]) for name, part in made.groups.items()}
     means = {name: float(np.mean([part[name] for part in found.values()])) for name in NAMES}
-    return {**means, "modalities": found}
+    return {
+        "seconds": made.seconds,
+        "speed_up": teacher.seconds / made.seconds,
+        "delivered_speed_up": teacher.delivered / made.delivered,
+        **means,
+        "modalities": found,
+    }
 
 
 def _rounded(value: Any) -> Any:

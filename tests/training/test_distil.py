@@ -81,8 +81,8 @@ def teacher(tmp_path_factory):
     more = (
         "task.prediction=velocity",
         "grids=null",
-        "trainer.max_epochs=10",
-        "data.drawing.steps_per_epoch=20",
+        "trainer.max_epochs=4",
+        "data.drawing.steps_per_epoch=50",
         "sampler.steps=6",
     )
     return run_here("cop_gen_beta", folder / "teacher", store, *TINY, *words, *more)
