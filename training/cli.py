@@ -77,7 +77,9 @@ def package(
 
 @app.command()
 def encode(
-    source: Annotated[Path, typer.Argument(help="CSV file of rasters, or folder of Major TOM's cells.")],
+    source: Annotated[
+        Path, typer.Argument(help="CSV file of rasters, or folder of Major TOM's cells or patches.")
+    ],
     output: Annotated[Path, typer.Argument(help="Folder of the store of latents; an earlier run goes on.")],
     groups: Annotated[
         str,

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.models.joint_schema import Group
 from training.datasets.major_tom import Cells
 from training.datasets.moments import encode
+from training.datasets.patch_folders import FOLDERS, PatchFolders
 from training.datasets.raster_scenes import RasterScenes
 from training.groups import groups_of
 
@@ -23,7 +24,8 @@ def run(
     """Encodes a source, telling of each scene.
 
     Args:
-        source: CSV file, see ``RasterScenes``; or folder of Major TOM, see ``Cells``.
+        source: CSV file, see ``RasterScenes``; folder of Major TOM, see ``Cells``; or of
+            patches, see ``PatchFolders``.
         output: Folder of the store.
         groups: As for ``groups_of``; a model package gives its autoencoders, too.
         autoencoders: ``KEY=FILE`` each.
@@ -62,13 +64,15 @@ def run(
     )
 
 
-def _scenes(source: Path, groups: Sequence[Group]) -> Cells | RasterScenes:
+def _scenes(source: Path, groups: Sequence[Group]) -> Cells | RasterScenes | PatchFolders:
+    if any((source / folder).is_dir() for folder in FOLDERS.values()):
+        return PatchFolders(source, groups)
     if source.is_dir():
         return Cells(source, groups)
     if source.suffix.lower() == ".csv":
         return RasterScenes(source, groups)
     raise InputError(
-        f"{source} is neither a folder of Major TOM nor a CSV file of rasters; see docs/training.md."
+        f"{source} is no folder of Major TOM's cells or patches, nor a CSV file; see docs/training.md."
     )
 
 

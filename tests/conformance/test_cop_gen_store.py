@@ -19,6 +19,7 @@ from cop_gen_data import (  # noqa: E402
 )
 
 from training.datasets.latent_store import open_store  # noqa: E402
+from training.datasets.patch_folders import FOLDERS  # noqa: E402
 from training.datasets.vector_caches import VectorCaches  # noqa: E402
 
 STORE = ROOT / "cop_gen" / "store"
@@ -40,6 +41,23 @@ def test_store_of_cop_gen():
         assert found.keys() == wanted.keys()
         for group, value in wanted.items():
             np.testing.assert_array_equal(found[group], value.numpy(), err_msg=f"{key} {group}")
+
+
+@needs("cop_gen_beta", "e2e/lmdb/data.mdb")
+def test_patches_of_cop_gen_beta_are_encoded_as_the_authors_encode_them(tmp_path):
+    from training.encode import run
+
+    file = json.loads((ROOT / "cop_gen_beta" / "index.json").read_text())["vae"]["file"]
+    words = [f"autoencoder={ROOT / 'cop_gen_beta' / file}"]
+    authors = open_store(BETA / "lmdb")
+    assert run(BETA / "patches", tmp_path, "cop-gen-beta", words, folder=False) == len(authors.keys)
+    found = open_store(tmp_path)
+    assert [f"{key}.npy" for key in found.keys] == list(authors.keys)
+    for key in found.keys:
+        sample, theirs = found.read(key), authors.read(f"{key}.npy")
+        for group, folder in FOLDERS.items():
+            expected = np.frombuffer(theirs[folder], np.float32).reshape(sample[group].shape)
+            np.testing.assert_allclose(sample[group], expected, atol=1e-4)
 
 
 @needs("cop_gen_beta", "e2e/lmdb/data.mdb")

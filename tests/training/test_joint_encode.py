@@ -299,7 +299,7 @@ def test_a_bad_table_is_one_sentence(table, groups, autoencoders, tmp_path, chan
 def test_what_is_missing_is_named(tree, groups, autoencoders, tmp_path):
     with pytest.raises(InputError, match="autoencoder heights"):
         run(tree, tmp_path / "store", groups, [], folder=False)
-    with pytest.raises(InputError, match="neither a folder of Major TOM nor a CSV"):
+    with pytest.raises(InputError, match="nor a CSV file"):
         run(tmp_path / "empty", tmp_path / "store", groups, autoencoders, folder=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no cells of Major TOM"):

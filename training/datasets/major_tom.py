@@ -20,6 +20,7 @@ from engine.errors import InputError
 from engine.modalities.cells import resized_levels
 from engine.models.joint_schema import Group
 from training.datasets.major_tom_products import Product, products
+from training.datasets.patch_folders import picture_values
 from training.datasets.scenes import ArrayLayer, Scene
 
 # Modality -> folder of its products.
@@ -99,11 +100,9 @@ def _thumbnail(product: Product, cell: str) -> ArrayLayer | None:
         raise InputError(f"A thumbnail of the cell {cell} is damaged: {error}.") from None
     if levels.dtype != np.uint8:
         raise InputError(f"A thumbnail of the cell {cell} has {levels.dtype} values and should have 8 bits.")
-    if levels.ndim == 2:
-        levels = np.repeat(levels[:, :, None], 3, axis=2)
     if levels.shape[:2] != (_THUMBNAIL_PX, _THUMBNAIL_PX):
-        levels = resized_levels(levels[:, :, :3], _THUMBNAIL_PX, _THUMBNAIL_PX)
-    values = np.moveaxis(levels[:, :, :3], 2, 0).astype(np.float32) / np.float32(127.5) - 1
+        levels = resized_levels(levels, _THUMBNAIL_PX, _THUMBNAIL_PX)
+    values = picture_values(levels)
     return ArrayLayer(values, np.ones(values.shape[1:], bool), ready=True)
 
 

@@ -82,6 +82,7 @@ class Scene:
         crs: Of the grid; None: without georeference.
         transform: Of the finest grid.
         day: When it was seen.
+        first: Number of its first patch.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Scene:
     crs: CRS | None = None
     transform: Affine = field(default_factory=Affine.identity)
     day: date | None = None
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def patches(
     encoders = {group.name: encoder(group) for group in present if not scene.layers[group.name].ready}
     statistics: dict[str, Statistics] = {}
     for patch in _CUTS[cutting](scene.height, scene.width, window_px):
-        key = f"{scene.name}_{patch.index}"
+        key = f"{scene.name}_{scene.first + patch.index}"
         if not wanted(key):
             continue
         if not statistics:
