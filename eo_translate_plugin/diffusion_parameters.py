@@ -98,8 +98,8 @@ def generate() -> QgsProcessingParameterString:
         parameter,
         tr(
             "What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, "
-            "s2_l2a: optical; lulc: land cover; cloud_mask; and what else the model knows. What is given "
-            "as an input cannot be generated."
+            "s2_l2a: optical; lulc: land cover; cloud_mask; date; position; and what else the model knows. "
+            "What is given cannot be generated."
         ),
     )
 

@@ -7,7 +7,7 @@ from .translate import tr
 # Each has an input and an output of its own in the toolbox; other rasters of a package go by OTHER_INPUTS.
 RASTERS = ("dem", "s1_rtc", "s2_l1c", "s2_l2a", "lulc", "cloud_mask")
 DATE, POSITION = "date", "position"
-# Given or generated as numbers, so that no raster shows them.
+# Given as a value for the whole scene, generated as a raster like the others.
 VALUES = (DATE, POSITION)
 
 
@@ -20,5 +20,7 @@ def title(modality: str) -> str:
         "s2_l2a": tr("Sentinel-2 L2A"),
         "lulc": tr("Land cover"),
         "cloud_mask": tr("Cloud mask"),
+        DATE: tr("Date"),
+        POSITION: tr("Position"),
     }
     return titles.get(modality, modality)

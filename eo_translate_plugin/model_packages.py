@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .environment import data_folder, resource
-from .modalities import VALUES
 
 _ITEM = "item.json"
 
@@ -20,7 +19,7 @@ class ModelPackage(NamedTuple):
     Attributes:
         name: An installed model's folder, without its parents.
         title: For people.
-        takes: Modalities that it takes, in its own order; the first given one decides about the grid.
+        takes: Modalities that it takes, in its own order.
         is_joint: Whether any of them can be given or generated.
     """
 
@@ -28,11 +27,6 @@ class ModelPackage(NamedTuple):
     title: str
     takes: tuple[str, ...]
     is_joint: bool
-
-    @property
-    def rasters(self) -> tuple[str, ...]:
-        """What an any-to-any model can generate as rasters."""
-        return tuple(name for name in self.takes if name not in VALUES) if self.is_joint else ()
 
 
 def installed(modality: str) -> list[ModelPackage]:

@@ -49,14 +49,12 @@ def outputs(item: ModelItem) -> dict[str, dict[str, Any]]:
     """
     from engine.results import modality_output
 
-    groups = {group.modality: group for group in item.groups if not group.is_vector}
-    made = groups if item.is_joint else item.gives
     return {
         modality: {
             **modality_output(item, modality).model_dump(mode="json"),
-            "classes": _classes(groups[modality]) if item.is_joint else [],
+            "classes": _classes(item.groups_of(modality)[0]) if item.is_joint else [],
         }
-        for modality in made
+        for modality in item.gives
     }
 
 

@@ -16,7 +16,7 @@ from qgis.core import (
 from .. import diffusion_parameters as diffusion
 from .. import job_files, model_packages
 from .. import parameters as factory
-from ..modalities import RASTERS, title
+from ..modalities import RASTERS, VALUES, title
 from ..translate import tr
 from .base import ASK, TranslationAlgorithm, chosen_place
 from .scene_settings import given_rasters, grid_settings, is_given, scene_values
@@ -67,7 +67,7 @@ class Translate(TranslationAlgorithm):
         self.addParameter(factory.device())
         self._add_advanced()
         self.addParameter(diffusion.output_folder())
-        for modality in RASTERS:
+        for modality in (*RASTERS, *VALUES):
             self.addOutput(QgsProcessingOutputRasterLayer(_output_name(modality), title(modality)))
         self.addOutput(QgsProcessingOutputMultipleLayers(self.LAYERS, tr("All results")))
         self.add_run_outputs()
@@ -183,7 +183,7 @@ class Translate(TranslationAlgorithm):
             load_on_completion(result, describe_model(job["model"]), context)
         return {
             self.OUTPUT: str(folder),
-            **{_output_name(name): job["output"][name] for name in names if name in RASTERS},
+            **{_output_name(name): job["output"][name] for name in names if name in (*RASTERS, *VALUES)},
             self.LAYERS: [file["path"] for file in result["files"]],
             **self.run_outputs(result),
         }
@@ -238,11 +238,11 @@ def _check_modalities(package: model_packages.ModelPackage, given: list[str], ge
                 model=package.name, name=unknown[0], known=", ".join(package.takes)
             )
         )
-    impossible = [name for name in generate if name not in package.rasters]
+    impossible = [name for name in generate if name not in package.takes]
     if impossible:
         raise QgsProcessingException(
             tr("The model {model} does not make {name}; GENERATE can be {known}.").format(
-                model=package.name, name=impossible[0], known=", ".join(package.rasters)
+                model=package.name, name=impossible[0], known=", ".join(package.takes)
             )
         )
     both = [name for name in generate if name in given]

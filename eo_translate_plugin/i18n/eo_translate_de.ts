@@ -784,8 +784,8 @@
       <translation>Was die Werte der Landbedeckung bedeuten; model: Sie sind die Klassenwerte des Modells.</translation>
     </message>
     <message>
-      <source>What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, s2_l2a: optical; lulc: land cover; cloud_mask; and what else the model knows. What is given as an input cannot be generated.</source>
-      <translation>Was entstehen soll, durch Kommas getrennt, wie in s2_l2a,dem. dem: Höhe; s1_rtc: Radar; s2_l1c, s2_l2a: Optik; lulc: Landbedeckung; cloud_mask: Wolken; und was das Modell sonst kennt. Was als Eingabe gegeben ist, kann nicht erzeugt werden.</translation>
+      <source>What to make, separated by commas, as in s2_l2a,dem. dem: elevation; s1_rtc: radar; s2_l1c, s2_l2a: optical; lulc: land cover; cloud_mask; date; position; and what else the model knows. What is given cannot be generated.</source>
+      <translation>Was entstehen soll, durch Kommas getrennt, wie in s2_l2a,dem. dem: Höhe; s1_rtc: Radar; s2_l1c, s2_l2a: Optik; lulc: Landbedeckung; cloud_mask: Wolken; date: Datum; position: Ort; und was das Modell sonst kennt. Was gegeben ist, kann nicht erzeugt werden.</translation>
     </message>
     <message>
       <source>Where an earlier run to the same output was interrupted, its finished parts are kept beside it. ask: stop and say so; continue: go on from there, and keep the finished parts when cancelled; restart: remove them and start over.</source>

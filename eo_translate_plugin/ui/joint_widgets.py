@@ -117,7 +117,7 @@ def _follow(model: str, wrappers: dict[str, Any]) -> None:
     if "S2_UNITS" in wrappers:
         _enable(wrappers["S2_UNITS"], bool({"s2_l1c", "s2_l2a"} & set(package.takes)))
     if isinstance(wrappers.get("GENERATE"), _GenerateChooser):
-        wrappers["GENERATE"].offer(package.rasters)
+        wrappers["GENERATE"].offer(package.takes)
 
 
 def _enable(wrapper: QgsAbstractProcessingParameterWidgetWrapper, known: bool) -> None:

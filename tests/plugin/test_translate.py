@@ -96,7 +96,9 @@ def pixels(path) -> np.ndarray:
         ({"S1_RTC": "sar", "LULC": "mask"}, ["tiny-beta knows no lulc"]),
         ({"S1_RTC": "sar", "DATE": "2024-05-31"}, ["tiny-beta knows no date"]),
         ({"S1_RTC": "sar", "POSITION": "scene"}, ["tiny-beta knows no position"]),
-        ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "GENERATE": "date"}, ["does not make date"]),
+        ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "GENERATE": "date,position"}, None),
+        ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "GENERATE": "date", "DATE": "2024-05-31"}, ["date is"]),
+        ({"MODEL": "tiny-beta", "S1_RTC": "sar", "GENERATE": "date"}, ["does not make date"]),
         ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "DATE": "2024-02-30"}, ["DATE"]),
         ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "POSITION": "point"}, ["POINT"]),
         ({"MODEL": "tiny-cop-gen", "S1_RTC": "sar", "POINT": "9,45"}, ["POINT"]),
@@ -357,7 +359,7 @@ def test_results_are_named_grouped_and_styled(scene, tmp_path):
         **QUICK,
         "MODEL": "tiny-cop-gen",
         "DEM": scene["dem"],
-        "GENERATE": "s1_rtc,s2_l2a,lulc",
+        "GENERATE": "s1_rtc,s2_l2a,lulc,date",
         "SAMPLES": 2,
         "UNCERTAINTY": True,
         "LOAD": True,
@@ -373,9 +375,11 @@ def test_results_are_named_grouped_and_styled(scene, tmp_path):
         "Sentinel-1 RTC (synthetic)": "singlebandgray",
         "Sentinel-2 L2A (synthetic)": "multibandcolor",
         "Land cover (synthetic)": "paletted",
+        "Date (synthetic)": "multibandcolor",
         "Sentinel-1 RTC (uncertainty)": "singlebandpseudocolor",
         "Sentinel-2 L2A (uncertainty)": "singlebandpseudocolor",
         "Land cover (uncertainty)": "singlebandpseudocolor",
+        "Date (uncertainty)": "singlebandpseudocolor",
     }
     optical = layers["Sentinel-2 L2A (synthetic)"]
     renderer = optical.renderer()
