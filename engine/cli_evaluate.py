@@ -75,7 +75,7 @@ def evaluate(
         reference=_raster(reference, bands, reference_scale, reference_nodata),
         results=[_raster(result, result_bands, result_scale, result_nodata) for result in results],
         kind="classes" if classes else "continuous",
-        value_range=_numbers(value_range),
+        value_range=_interval(value_range),
         tile_px=tile,
         multispectral=multispectral and _raster(multispectral, None, None, None),
         pan=pan and _raster(pan, None, None, None),
@@ -168,7 +168,7 @@ def _raster(path: Path, bands: str | None, scale: float | None, nodata: float | 
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _numbers(text: str | None) -> tuple[float, float] | None:
+def _interval(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:
@@ -179,53 +179,49 @@ def _numbers(text: str | None) -> tuple[float, float] | None:
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from engine.evaluation import catalogue
 
     scores = catalogue.CLASSES if report.kind == "classes" else catalogue.of_values()
-    columns = [f"{number}" for number in range(1, len(report.results) + 1)]
-    head = ["mean", "best", *columns] if report.samples else ["value"]
-    table = Table("score", *head, "better", box=None)
+    columns = [f"{number}" for number in range(1, len(report.results) + 1)] if report.samples else ["value"]
+    rows = [["score", *(["mean", "best"] if report.samples else []), *columns, "better"]]
     for name, score in scores.items():
         values = [result.scores.get(name) for result in report.results]
         if all(value is None for value in values):
             continue
         over = [report.samples.get(name, {}).get(kind) for kind in ("mean", "best")] if report.samples else []
-        cells = ["-" if value is None else f"{value:.4g}" for value in (*over, *values)]
-        table.add_row(score.title, *cells, catalogue.ARROWS[score.better])
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
-    console.print(
-        f"{report.pixels} pixels ({report.share:.1%} of the common part), {', '.join(report.bands)}"
-    )
+        rows.append([score.title, *map(_number, (*over, *values)), catalogue.ARROWS[score.better]])
+    _print_table(rows)
+    typer.echo(f"{report.pixels} pixels ({report.share:.1%} of the common part), {', '.join(report.bands)}")
     if report.samples:
-        console.print("best: each score's own best sample, so optimistic; no one sample need have them all.")
+        typer.echo("best: each score's own best sample, so optimistic; no one sample need have them all.")
     for line in [*report.notes, *(f"Not computed: {line}" for line in report.missing)]:
-        console.print(line, markup=False)
+        typer.echo(line)
 
 
 def _print_sets(report: SetReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from engine.evaluation import catalogue
 
-    table = Table("score", "mean", "std", "better", box=None)
+    rows = [["score", "mean", "std", "better"]]
     for name, score in catalogue.SETS.items():
         if name in report.mean:
-            std = report.std.get(name)
-            spread = "-" if std is None else f"{std:.4g}"
-            table.add_row(score.title, f"{report.mean[name]:.4g}", spread, catalogue.ARROWS[score.better])
+            cells = _number(report.mean[name]), _number(report.std.get(name))
+            rows.append([score.title, *cells, catalogue.ARROWS[score.better]])
     for name, value in report.pooled.items():
-        table.add_row(
-            catalogue.DEEP[name].title, f"{value:.4g}", "-", catalogue.ARROWS[catalogue.DEEP[name].better]
-        )
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
-    console.print(
+        score = catalogue.DEEP[name]
+        rows.append([score.title, _number(value), "-", catalogue.ARROWS[score.better]])
+    _print_table(rows)
+    typer.echo(
         f"{report.images[0]} real and {report.images[1]} generated images, {len(report.places)} places"
     )
     for line in report.notes:
-        console.print(line, markup=False)
+        typer.echo(line)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

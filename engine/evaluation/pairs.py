@@ -126,7 +126,15 @@ def open_pairs(comparison: Comparison, stack: ExitStack) -> Pairs:
                 f"reference's ({how}), which smooths it."
             )
     reflectance = False if classes else _same_units(reference, results, notes)
-    return Pairs(reference, results, reference.titles, box, reflectance, notes)
+    return Pairs(reference, results, _titles(reference, results[0]), box, reflectance, notes)
+
+
+def _titles(reference: Raster, result: Raster) -> list[str]:
+    """The reference's names; where it has none, the result's."""
+    own, others = reference.titles, result.names
+    if any(reference.names) or len(others) != len(own) or "" in others:
+        return own
+    return others
 
 
 def _check_one_band(reference: Raster) -> None:

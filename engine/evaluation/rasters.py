@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -17,6 +18,7 @@ from engine.tiling.lattice import Box
 
 # Digital numbers of Sentinel-2 and Landsat products that are shipped without a scale.
 DN_SCALE = 1e-4
+_EXACT_PX = 1e-3
 _DN_FROM = 2.0  # no reflectance comes near; digital numbers lie far above
 
 
@@ -53,7 +55,12 @@ class Raster:
     @property
     def titles(self) -> list[str]:
         """What the compared bands are called."""
-        return [self._bands[number].text or f"band {number}" for number in self.numbers]
+        return [name or f"band {number}" for name, number in zip(self.names, self.numbers, strict=True)]
+
+    @property
+    def names(self) -> list[str]:
+        """Descriptions of the compared bands; "" without one."""
+        return [band.text for band in self._chosen]
 
     @property
     def units(self) -> set[str]:
@@ -79,7 +86,10 @@ class Raster:
         self._factors = [self._factors[place] for place in places]
 
     def align(self, grid: Grid, classes: bool) -> bool:
-        """Makes ``read`` answer on a grid; whether that resamples."""
+        """Makes ``read`` answer on a grid; whether that resamples.
+
+        A raster whose pixels coincide with the grid's is only cut or filled up: every value stays.
+        """
         resampled = False
         for file, dataset in enumerate(self._datasets):
             inside = [i for i, band in enumerate(self._chosen) if band.file == file]
@@ -87,7 +97,8 @@ class Raster:
                 continue
             numbers = [self._chosen[i].number for i in inside]
             source = Source(self.what, self.spec, dataset, numbers, tuple(inside))
-            resampled |= source.align(grid, classes)
+            coincides = _coincide(source.grid, grid)
+            resampled |= source.align(grid, classes or coincides) and not coincides
             self._sources.append(source)
             self._stack.callback(source.close)
         return resampled
@@ -130,6 +141,14 @@ class Raster:
         band = self._bands[number]
         dataset = self._datasets[band.file]
         return dataset.scales[band.number - 1], dataset.offsets[band.number - 1]
+
+
+def _coincide(one: Grid, other: Grid) -> bool:
+    """Whether the pixels of both are the same, wherever the rasters begin and end."""
+    step = ~other.transform * one.transform
+    shift = step.c, step.f
+    same = math.dist((step.a, step.b, step.d, step.e), (1, 0, 0, 1)) * max(one.width, one.height) < _EXACT_PX
+    return one.crs == other.crs and same and math.dist(shift, [round(s) for s in shift]) < _EXACT_PX
 
 
 def match_bands(reference: Raster, results: Sequence[Raster]) -> str:

@@ -101,6 +101,7 @@ def test_only_the_common_part_on_the_references_grid(tmp_path):
     report = compare(reference, result)
     assert (report.place["height"], report.place["width"]) == (76, 50)
     assert scores(report)["rmse"] == 0
+    assert not any("resampled" in note for note in report.notes)
 
 
 def test_a_coarser_result_is_resampled_and_it_is_said(tmp_path):
