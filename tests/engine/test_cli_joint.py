@@ -1,6 +1,10 @@
 """The options of ``eo-translate run`` for any-to-any models."""
 
+import json
+
+import numpy as np
 import pytest
+import rasterio
 import tiny_models
 from rasters import sar_values, write
 from typer.testing import CliRunner
@@ -82,4 +86,73 @@ def test_wrong_options_are_a_sentence(place, options, words):
     assert result.exit_code == 1, result.output
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+    assert not (place / "a.tif").exists()
+
+
+# With a model
+
+
+@pytest.fixture(scope="module")
+def beta(tmp_path_factory):
+    """A tiny any-to-any model of display values."""
+    pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
+    pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
+    from joint_packages import beta_package
+
+    place = tmp_path_factory.mktemp("beta")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(place / "home"))
+        return beta_package(place / "files").folder
+
+
+@pytest.fixture
+def joint(place, beta):
+    """``joint(OPTION ...)``: runs the tiny model from radar, quickly."""
+    write(place / "s1.tif", sar_values(32, 32), names=["VV", "VH"])
+    quick = ["--steps", "2", "--stages", "1", "--threads", "1", "--seed", "3"]
+    return lambda *options: CliRunner().invoke(
+        engine.cli.app, ["run", "--model", str(beta), "--input", "s1_rtc=s1.tif", *quick, *options]
+    )
+
+
+def test_a_folder_and_a_file_and_a_job_hold_the_same_pixels(place, joint, beta):
+    (place / "made").mkdir()
+    two = ["--samples", "2", "--all-samples", "--uncertainty", "made"]
+    folder = joint("--generate", "s2_l2a,dem", "--output", "made", *two)
+    assert folder.exit_code == 0, folder.stderr
+    names = [f"{name}{ending}.tif" for name in ("dem", "s2_l2a") for ending in ("", "_v2", "_uncertainty")]
+    assert sorted(folder.stdout.split()) == sorted(f"made/{name}" for name in names)
+    assert sorted(path.name for path in (place / "made").iterdir()) == sorted(names)
+
+    fields = {"steps": 2, "stages": 1, "threads": 1, "seed": 3, "inputs": {"s1_rtc": {"path": "s1.tif"}}}
+    outputs = {"dem": "job-dem.tif", "s2_l2a": "job-s2.tif"}
+    (place / "job.json").write_text(json.dumps({"model": str(beta), "output": outputs, **fields}))
+    job = CliRunner().invoke(engine.cli.app, ["run", "job.json", "--json"])
+    assert job.exit_code == 0, job.stderr
+    files = json.loads(job.stdout)["files"]
+    assert [(f["path"], f["modality"], f["kind"], f["sample"]) for f in files] == [
+        ("job-dem.tif", "dem", "sample", 1),
+        ("job-s2.tif", "s2_l2a", "sample", 1),
+    ]
+    for modality, path in outputs.items():
+        with rasterio.open(place / "made" / f"{modality}.tif") as made, rasterio.open(path) as again:
+            np.testing.assert_array_equal(made.read(), again.read())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--generate", "s2_l2a", "--output", "nowhere"], "nowhere does not exist; make it first"),
+        (["--generate", "s1_rtc", "--output", "a.tif"], "given and generated at once"),
+        (["--generate", "lulc", "--output", "a.tif"], "does not make lulc"),
+        (["--output", "a.tif"], "generate at least one of dem"),
+        (["--generate", "dem", "--output", "a.tif", "--steps", "2", "--stages", "3"], "fewer stages"),
+        (["--generate", "dem", "--output", "a.tif", "--date", "2024-05-01"], "date"),
+    ],
+)
+def test_what_a_model_cannot_do_is_a_sentence(place, joint, options, words):
+    result = joint(*options)
+    assert result.exit_code == 1, result.output
+    assert words in result.stderr
+    assert "fault" not in result.stderr
     assert not (place / "a.tif").exists()
