@@ -41,10 +41,12 @@ def evaluate(
     ] = 50,
 ) -> None:
     """Score a run on places never trained on, beside baselines: real images of other places and the like."""
-    from training import evaluate_joint, export_joint
+    from training import evaluate_joint, export_joint, export_student
     from training.evaluate import evaluate as score
 
-    if export_joint.is_joint(run):
+    if export_student.is_student(run):
+        students([str(run)], patches=patches, draws=samples, teacher_steps=steps)
+    elif export_joint.is_joint(run):
         show_joint(evaluate_joint.evaluate(run, evaluate_joint.Plan(patches, samples, steps)))
     else:
         show(score(run))
