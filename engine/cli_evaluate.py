@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli_errors import plain_errors
+from engine.cli_terminal import progress
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def evaluate(
         html=html and str(html),
         json_file=None if printed or json_file is None else str(json_file),
     )
-    report = compare(comparison)
+    with progress() as (on_progress, _):
+        report = compare(comparison, on_progress)
     if printed:
         _written(report.as_dict(), json_file)
     else:
@@ -119,14 +121,16 @@ def evaluate_sets(
     """Compare sets of images of the same places: 1-NN, MMD, precision, recall, range, diversity."""
     from engine.evaluation.set_scores import evaluate_sets as compare
 
-    report = compare(
-        real,
-        generated,
-        bands=None if bands is None else [word.strip() for word in bands.split(",")],
-        scales=(real_scale, generated_scale),
-        grid=grid,
-        weights=weights or [],
-    )
+    with progress() as (on_progress, _):
+        report = compare(
+            real,
+            generated,
+            bands=None if bands is None else [word.strip() for word in bands.split(",")],
+            scales=(real_scale, generated_scale),
+            grid=grid,
+            weights=weights or [],
+            on_progress=on_progress,
+        )
     if html is not None:
         from engine.evaluation.html import write_sets_html
 

@@ -26,7 +26,7 @@ def run_interruptibly(job: Job, where: dict[str, Any]) -> RunResult:
     cancelled = threading.Event()
     with (
         _quiet_libraries(),
-        _progress() as (on_progress, log),
+        progress() as (on_progress, log),
         _signals(cancelled),
         ThreadPoolExecutor(1) as pool,
     ):
@@ -74,7 +74,7 @@ def _signals(cancelled: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Callable[[float, str], None], Callable[[str, str], None]]]:
+def progress() -> Iterator[tuple[Callable[[float, str], None], Callable[[str, str], None]]]:
     """A progress bar on a terminal; messages go to stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from engine.errors import CancelledError
+from engine.errors import CancelledError, OutputError
 from engine.evaluation.class_maps import compare_classes
 from engine.evaluation.html import write_html
 from engine.evaluation.pairs import Part, open_pairs
@@ -46,6 +46,7 @@ def evaluate(
             progress(start + (end - start) * number / count, text)
             yield part
 
+    _check_targets(comparison)
     with gdal_environment(), ExitStack() as stack:
         pairs = open_pairs(comparison, stack)
         compare = compare_classes if comparison.kind == "classes" else compare_values
@@ -56,3 +57,17 @@ def evaluate(
         write_html(report, pictures, Path(comparison.html))
     progress(1.0, "Done")
     return report
+
+
+def _check_targets(comparison: Comparison) -> None:
+    """Before the work: a report is no use where it cannot be written, or in the place of an input."""
+    further = [raster for raster in (comparison.multispectral, comparison.pan) if raster is not None]
+    read = [path for r in (comparison.reference, *comparison.results, *further) for path in r.paths]
+    read += comparison.weights
+    for target in filter(None, (comparison.html, comparison.json_file)):
+        if not Path(target).resolve().parent.is_dir():
+            raise OutputError(f"The folder of the report {target} does not exist; make it first.")
+        if Path(target).resolve() in {Path(path).resolve() for path in read}:
+            raise OutputError(
+                f"The report {target} would replace a file that is compared; give another name."
+            )

@@ -233,8 +233,15 @@ def test_a_constant_reference_needs_a_range(tmp_path):
 
 
 def test_a_report_that_cannot_be_written(tmp_path):
-    with pytest.raises(OutputError, match="No such file"):
-        compare(*pair(tmp_path, field(1), field(2)), html=str(tmp_path / "no" / "r.html"))
+    paths = pair(tmp_path, field(1), field(2))
+    with pytest.raises(OutputError, match="does not exist"):
+        compare(*paths, html=str(tmp_path / "no" / "r.html"))
+    with pytest.raises(OutputError, match="would replace"):
+        compare(*paths, json_file=paths[1])
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(OutputError, match="directory"):
+        compare(*paths, html=str(tmp_path / "r.html"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_missing_package_is_named_with_the_command():
