@@ -1,6 +1,7 @@
 """The options of ``eo-translate run`` for any-to-any models."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_a_folder_and_a_file_and_a_job_hold_the_same_pixels(place, joint, beta):
     for modality, path in outputs.items():
         with rasterio.open(place / "made" / f"{modality}.tif") as made, rasterio.open(path) as again:
             np.testing.assert_array_equal(made.read(), again.read())
+
+
+def test_doctor_tries_an_any_to_any_model(beta, monkeypatch):
+    monkeypatch.setenv("EO_TRANSLATE_MODELS", str(beta.parent))
+    result = CliRunner().invoke(engine.cli.app, ["doctor", "--json"])
+    (finding,) = (entry for entry in json.loads(result.stdout) if entry["what"] == "model beta")
+    assert finding["ok"], finding
+    assert "tried on" in finding["detail"]
+
+
+def test_doctor_is_content_without_torch(beta, monkeypatch):
+    monkeypatch.setenv("EO_TRANSLATE_MODELS", str(beta.parent))
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    result = CliRunner().invoke(engine.cli.app, ["doctor", "--json"])
+    (finding,) = (entry for entry in json.loads(result.stdout) if entry["what"] == "model beta")
+    assert finding["ok"], finding
+    assert "not tried" in finding["detail"]
+    assert "eo-translate[diffusion]" in finding["detail"]
 
 
 @pytest.mark.parametrize(
