@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
@@ -83,7 +83,7 @@ def render(source: Path, max_px: int = MAX_PX, legend: str | None = None) -> NDA
         shrink = max(raster.width / max_px, raster.height / max_px, 1)
         shape = (round(raster.height / shrink) or 1, round(raster.width / shrink) or 1)
         colours = _legend_colours(legend) if legend else _colour_table(raster)
-        bands = [1] if colours or raster.count < 3 else [1, 2, 3]
+        bands = [1] if colours else _shown_bands(raster)
         one_by_one = colours or shrink == 1 or raster.width * raster.height > _MAX_AVERAGED_PX
         resampling = Resampling.nearest if one_by_one else Resampling.average
         values = raster.read(bands, out_shape=(len(bands), *shape), resampling=resampling, masked=True)
@@ -97,6 +97,14 @@ def render(source: Path, max_px: int = MAX_PX, legend: str | None = None) -> NDA
         rgb = np.stack([_stretch(band, *limit) for band, limit in zip(values.data, limits)])
     rgb = np.broadcast_to(rgb, (3, *shape))
     return np.concatenate([np.where(valid, rgb, 0), 255 * valid[None]]).astype(np.uint8)
+
+
+def _shown_bands(raster: rasterio.DatasetReader) -> list[int]:
+    """Those that the file calls red, green and blue, else the first three, else one."""
+    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if set(wanted) <= set(raster.colorinterp):
+        return [raster.colorinterp.index(color) + 1 for color in wanted]
+    return [1, 2, 3] if raster.count >= 3 else [1]
 
 
 def _colour_table(raster: rasterio.DatasetReader) -> dict[int, Sequence[int]] | None:

@@ -80,3 +80,13 @@ def test_errors_are_sentences_and_leave_nothing(tmp_path):
         quicklook.write(source, tmp_path / "missing" / "out.png")
     quicklook.write(source, tmp_path / "out.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "out.png", "text.tif"]
+
+
+def test_bands_that_are_called_red_green_and_blue_are_shown_wherever_they_lie(tmp_path):
+    levels = np.arange(5, dtype=np.uint8)[:, None, None] * 50 + np.zeros((1, 4, 4), np.uint8)
+    source = write(tmp_path / "image.tif", levels)
+    names = ("gray", "blue", "green", "red", "undefined")
+    with rasterio.open(source, "r+") as file:
+        file.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
+    quicklook.write(source, tmp_path / "image.png")
+    assert read(tmp_path / "image.png")[:3, 0, 0].tolist() == [150, 100, 50]
