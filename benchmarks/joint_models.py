@@ -18,15 +18,14 @@ from torch import Tensor, nn
 
 from engine.modalities.published import published_groups, published_sampler
 from engine.models.build import write_item
-from engine.models.joint_schema import Group
+from engine.models.encodings import Reflectance, Standardised
+from engine.models.joint_schema import Group, GroupBand, Latent, Sampler
 from engine.networks.cop_gen import CopGen
 from engine.networks.kl_autoencoder import empty_autoencoder, published_layout
-from engine.networks.small_decoder import SmallDecoder
 from engine.spec import Job
 from engine.translators.joint_networks import latent_groups
 
 Array = NDArray[np.float32]
-_FILES = {"autoencoder": "autoencoder.safetensors", "decoder": "decoder.safetensors"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class Size:
         patch: Side of the squares of latent cells that become tokens; published: 2.
         cells: Side of the latent; published: 32.
         autoencoder: Channels of its four levels; published: 128, 256, 512, 512.
-        local: Whether images are decoded by a small decoder without norms.
     """
 
     width: int
@@ -47,30 +45,56 @@ class Size:
     patch: int = 2
     cells: int = 32
     autoencoder: tuple[int, ...] = (32, 32, 32, 32)
-    local: bool = False
 
 
 PUBLISHED = Size(1024, 20, 16)  # 286 M parameters
 MIDDLE = Size(512, 9, 8)  # 30 M
-SMALL = Size(128, 6, 4, patch=4, local=True)
 TINY = Size(32, 3, 4, cells=8)
 
 
 def package(folder: Path, size: Size) -> str:
-    """Writes a package; gives its folder."""
+    """Writes a package in COP-GEN-Beta's form; gives its folder."""
+    cells = {"patch": size.patch, "height": size.cells, "width": size.cells}
+    groups = tuple(
+        group.model_copy(update={"latent": group.latent.model_copy(update=cells)})
+        for group in published_groups("cop-gen-beta")
+    )
     folder.mkdir(parents=True)
-    torch.manual_seed(0)
-    groups = tuple(_group(group, size) for group in published_groups("cop-gen-beta"))
-    denoiser = CopGen(latent_groups(groups), size.width, size.depth, size.heads, hidden=4 * size.width)
-    save_file(denoiser.state_dict(), folder / "model.safetensors")
-    save_file(_autoencoder(size), folder / _FILES["autoencoder"])
-    assets = ["autoencoder"]
-    if size.local:
-        decoder = _decoder(size)
-        save_file(decoder.state_dict(), folder / _FILES["decoder"])
-        assets.append("decoder")
+    layout = published_layout(empty_autoencoder(3, size.autoencoder, 1, 4))
+    tensors = {name: 0.02 * torch.randn(shape) for name, (_, shape) in layout.items()}
+    save_file(tensors, folder / "autoencoder.safetensors")
     window = {"window_px": 8 * size.cells, "stride_px": 6 * size.cells}
     sampler = published_sampler("cop-gen-beta").model_copy(update={"heads": size.heads, **window})
+    return _written(
+        folder, groups, sampler, size.width, size.depth, {"autoencoder": "autoencoder.safetensors"}
+    )
+
+
+def pixel_package(folder: Path, width: int = 128, depth: int = 6, heads: int = 4) -> str:
+    """Writes a package in the form of the bundled one, without autoencoders; gives its folder."""
+
+    def group(name: str, encoding: Any, bands: tuple[str, ...], pixel: int) -> Group:
+        side = 128 // pixel
+        latent = Latent(channels=len(bands), height=side, width=side, patch=8)
+        named = tuple(GroupBand(name=band) for band in bands)
+        return Group(name=name, modality=name, latent=latent, encoding=encoding, bands=named, pixel=pixel)
+
+    folder.mkdir(parents=True)
+    groups = (
+        group("dem", Standardised(kind="standardised", deviations=2.5, units="m"), ("elevation",), 4),
+        group("s1_rtc", Standardised(kind="standardised", deviations=2.5, units="dB"), ("VV",), 2),
+        group("s2_l2a", Reflectance(kind="reflectance"), ("B11", "B8", "B3"), 2),
+    )
+    sampler = Sampler(heads=heads, steps=20, stages=2, window_px=128, stride_px=96)
+    return _written(folder, groups, sampler, width, depth, {})
+
+
+def _written(
+    folder: Path, groups: tuple[Group, ...], sampler: Sampler, width: int, depth: int, files: dict[str, str]
+) -> str:
+    torch.manual_seed(0)
+    denoiser = CopGen(latent_groups(groups), width, depth, sampler.heads, hidden=4 * width)
+    save_file(denoiser.state_dict(), folder / "model.safetensors")
     properties = {
         "title": folder.name,
         "license": "CC0-1.0",
@@ -83,7 +107,6 @@ def package(folder: Path, size: Size) -> str:
         "eo_translate:precisions": ["float32", "bfloat16"],
         "eo_translate:gsd_m": 10.0,
     }
-    files = {key: _FILES[key] for key in assets}
     write_item(folder, folder.name, "model.safetensors", properties, extra_files=files)
     return str(folder)
 
@@ -100,23 +123,6 @@ def job(bench: Bench, model: str, size: int, **settings: Any) -> Job:
         "seed": 1,
     }
     return Job(model=model, **{**fields, **settings})
-
-
-def _group(group: Group, size: Size) -> Group:
-    changes: dict[str, Any] = {"patch": size.patch, "height": size.cells, "width": size.cells}
-    if size.local:
-        changes |= {"decoder": "decoder", "decoder_halo": _decoder(size).halo}
-    return group.model_copy(update={"latent": group.latent.model_copy(update=changes)})
-
-
-def _decoder(size: Size) -> SmallDecoder:
-    levels = len(size.autoencoder)
-    return SmallDecoder(4, 3, (16,) * levels, (1,) * levels)
-
-
-def _autoencoder(size: Size) -> dict[str, Tensor]:
-    layout = published_layout(empty_autoencoder(3, size.autoencoder, 1, 4))
-    return {name: 0.02 * torch.randn(shape) for name, (_, shape) in layout.items()}
 
 
 class JointRecorder(Recorder):
