@@ -23,9 +23,8 @@ help: ## This list
 demo: .venv-base/.installed ## Both algorithms on a sample scene; or SAR=path [DEM=path], MASK=path [LEGEND=name]
 	@.venv-base/bin/python .ci/demo.py
 
-test: .venv/.installed .venv-qgis/.installed .venv-base/.installed ## Every test, under 15 minutes
-	@status=0; $(MAKE) --no-print-directory test-engine || status=$$?; \
-	$(MAKE) --no-print-directory test-qgis || status=$$?; exit $$status
+test: .venv/.installed .venv-qgis/.installed .venv-base/.installed ## Every test, under 15 minutes; both halves side by side
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=target test-engine test-qgis
 
 test-engine: .venv/.installed ## Engine, training, conformance and packaging
 	.venv/bin/python -m pytest tests --ignore=tests/plugin --ignore=tests/e2e $(PYTEST_ARGS)
