@@ -174,21 +174,13 @@ def show(result: dict) -> None:
 
 
 def show_joint(result: dict) -> None:
-    """Print the scores of a joint model, a table for each kind of score."""
+    """Print the scores of a joint model."""
     from training.evaluate_joint import rows
 
-    tables: dict[tuple[str, ...], Table] = {}
     for name, kind, scores in rows(result):
-        table = tables.setdefault(
-            tuple(scores), Table("", "", *(column.replace("_", " ") for column in scores))
-        )
-        cells = ("-" if value is None else f"{value:.4g}" for value in scores.values())
-        table.add_row(name, kind.replace("_", " "), *cells)
-    for table in tables.values():
-        Console().print(table)
-    Console().print(
-        f"Truth: {result['truth']}. The best of the samples is optimistic: each score for itself."
-    )
+        figures = [f"{score} {value:.4g}" for score, value in scores.items() if value is not None]
+        typer.echo(f"{name}, {kind.replace('_', ' ')}: {', '.join(figures)}")
+    typer.echo(f"Truth: {result['truth']}. The best of the samples is optimistic: each score for itself.")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Scores of a joint model on held-out patches: each modality made from others, and from nothing.
 
 The truth is what the autoencoders keep of it, decoded: stores hold latents, no images. What an autoencoder
-loses is therefore no fault of the model's, and not counted.
+loses is therefore no fault of the model's, and not counted. A group without autoencoder is its own image.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from engine.samplers.keyed_noise import KeyedNoise
 from engine.samplers.prediction import schedule_of
 from engine.samplers.staged import plan_stages, run_stage
 from training.datasets.latents import LatentSamples, drawn
-from training.datasets.moments import load_codecs
 from training.evaluate import SCORES_NAME
-from training.joint_models import JointModel, load_model
+from training.joint_models import JointModel, load_codecs_of, load_model
 
 Images = NDArray[np.float32]
 TRUTH = "decoded latents of held-out patches"
+_ALL_OTHERS = "all others"
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,14 @@ def evaluate(run: Path, plan: Plan) -> dict[str, Any]:
         raise InputError(
             f"The run {run} holds no places out (data.validation), so there is nothing to score."
         )
-    codecs = load_codecs(model.groups, _autoencoders(config))
+    codecs = load_codecs_of(run)
     patches = [known_latents(samples, key, model.groups) for key in _evenly(samples.keys, plan.patches)]
     directions = {}
     for given, wanted in _directions(config, model.groups):
         found = _direction(model, codecs, patches, given, wanted, plan)
         if found:
-            directions[f"{'+'.join(given) or 'nothing'} to {'+'.join(wanted)}"] = found
+            source = _ALL_OTHERS if given is None else "+".join(given) or "nothing"
+            directions[f"{source} to {'+'.join(wanted)}"] = found
     if not directions:
         raise InputError(f"No held-out patch of the run {run} has the groups that are to be scored.")
     facts = {"truth": TRUTH, "patches": len(patches), "samples": plan.samples, "steps": plan.steps}
@@ -116,18 +117,16 @@ def known_latents(samples: LatentSamples, key: str, groups: Sequence[Group]) -> 
     }
 
 
-def _directions(config: DictConfig, groups: Sequence[Group]) -> list[tuple[list[str], list[str]]]:
-    """Given and wanted groups: each modality from all the others, then what the recipe draws pictures of."""
+def _directions(config: DictConfig, groups: Sequence[Group]) -> list[tuple[list[str] | None, list[str]]]:
+    """Given and wanted groups: each modality from all others (None), then what the recipe draws."""
     names = [group.name for group in groups]
-    found = []
+    found: list[tuple[list[str] | None, list[str]]] = []
     for modality in dict.fromkeys(group.modality for group in groups):
-        wanted = [group.name for group in groups if group.modality == modality]
-        found.append(([name for name in names if name not in wanted], wanted))
+        found.append((None, [group.name for group in groups if group.modality == modality]))
     for request in (config.get("grids") or {}).get("requests") or []:
         given = list(request.get("given") or [])
         wanted = list(request.get("generate") or []) or [name for name in names if name not in given]
-        if (given, wanted) not in found:
-            found.append((given, wanted))
+        found.append((given, wanted))
     return found
 
 
@@ -135,21 +134,27 @@ def _direction(
     model: JointModel,
     codecs: Mapping[str, LatentCodec],
     patches: Sequence[Mapping[str, Tensor]],
-    given: Sequence[str],
+    given: Sequence[str] | None,
     wanted: Sequence[str],
     plan: Plan,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Scores by group; empty if no patch has all of them."""
-    having = [(n, p) for n, p in enumerate(patches) if {*given, *wanted} <= set(p)]
+    """Scores by group; empty if no patch has all of them, or without ``given``, has any other one."""
+    having = [(n, p) for n, p in enumerate(patches) if _serves(p, given, wanted)]
     truths: dict[str, list[Images]] = {name: [] for name in wanted}
     made: dict[str, list[list[Images]]] = {name: [] for name in wanted}
     groups = {group.name: group for group in model.groups}
     for number, patch in having:
-        latents = _sampled(model, {name: patch[name] for name in given}, wanted, number, plan)
+        names = [name for name in patch if name not in wanted] if given is None else given
+        latents = _sampled(model, {name: patch[name] for name in names}, wanted, number, plan)
         for name in wanted:
             truths[name].append(_physical(groups[name], codecs, patch[name][None])[0])
             made[name].append(list(_physical(groups[name], codecs, latents[name])))
     return {name: group_scores(groups[name], truths[name], made[name]) for name in wanted if having}
+
+
+def _serves(patch: Mapping[str, Tensor], given: Sequence[str] | None, wanted: Sequence[str]) -> bool:
+    there = set(patch)
+    return set(wanted) < there if given is None else {*given, *wanted} <= there
 
 
 def _sampled(
@@ -166,10 +171,11 @@ def _sampled(
 
 def _physical(group: Group, codecs: Mapping[str, LatentCodec], latents: Tensor) -> Images:
     """(B, C, H, W) in the group's unit; of a vector itself."""
-    if group.name not in codecs:
+    if group.is_vector:
         return latents.numpy()
+    images = codecs[group.name].decode(latents) if group.name in codecs else latents
     decoder = encoder(group)
-    return np.stack([decoder.decode(image) for image in codecs[group.name].decode(latents).float().numpy()])
+    return np.stack([decoder.decode(image) for image in images.float().numpy()])
 
 
 def group_scores(
@@ -228,10 +234,6 @@ def _vector_scores(
         return date_scores(found, true)
     true, found = (np.array([position_of(v) for v in side]) for side in zip(*pairs, strict=True))
     return position_scores(found, true)
-
-
-def _autoencoders(config: DictConfig) -> dict[str, Path]:
-    return {key: Path(file) for key, file in (config.get("autoencoders") or {}).items() if file}
 
 
 def _evenly(keys: Sequence[str], count: int) -> list[str]:

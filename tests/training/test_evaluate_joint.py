@@ -40,16 +40,16 @@ def run(tmp_path_factory):
 def test_each_modality_is_scored_from_the_others_and_as_drawn(run):
     found = evaluate(run, PLAN)
     assert list(found["directions"]) == [
-        "dem+s2 to date",
-        "date+s2 to dem",
-        "date+dem to s2",
+        "all others to date",
+        "all others to dem",
+        "all others to s2",
         "nothing to s2",
     ]
-    image = found["directions"]["date+dem to s2"]["s2"]
+    image = found["directions"]["all others to s2"]["s2"]
     assert image["sample"]["mae"] >= image["best_of_samples"]["mae"] > 0
     assert image["other_real_images"]["rmse"] > 0
     assert 0 <= image["sets"]["nn_accuracy"] <= 1
-    assert found["directions"]["dem+s2 to date"]["date"]["sample"]["mean_days"] >= 0
+    assert found["directions"]["all others to date"]["date"]["sample"]["mean_days"] >= 0
     assert json.loads((run / "scores.json").read_text()) == found
     assert evaluate(run, PLAN) == found
     assert any(name == "nothing to s2: s2" and kind == "sample" for name, kind, _ in rows(found))
@@ -60,7 +60,7 @@ def test_the_command_prints_every_direction(run):
         app, ["evaluate", str(run), "--patches", "1", "--samples", "1", "--steps", "2"]
     )
     assert shown.exit_code == 0, shown.output
-    assert "date+dem to s2" in shown.output
+    assert "all others to s2" in shown.output
     assert json.loads((run / "scores.json").read_text())["steps"] == 2
 
 
