@@ -28,7 +28,7 @@ def fit(config: DictConfig) -> Path:
     the same machine.
 
     Returns:
-        The best checkpoint by ``config.monitor``.
+        The best checkpoint by ``config.monitor``, or the last where that is null.
     """
     torch.set_num_threads(config.threads)
     output = Path(config.output)
@@ -36,11 +36,11 @@ def fit(config: DictConfig) -> Path:
     config.commit = config.commit or commit()
     OmegaConf.save(config, output / "config.yaml", resolve=True)
     task, data = build(config)
-    best, *kept = _checkpoints(config, output)
+    checkpoints = _checkpoints(config, output)
     logger = TensorBoardLogger(output, name="", version="log")
     trainer = L.Trainer(
         **config.trainer,
-        callbacks=[best, *kept, *_grids(config)],
+        callbacks=[*checkpoints, *_grids(config)],
         plugins=[WholeCheckpoints()],
         logger=logger,
         num_sanity_val_steps=0,
@@ -53,7 +53,16 @@ def fit(config: DictConfig) -> Path:
         trainer.fit(task, data, ckpt_path=output / LAST if begun else None, weights_only=True)
     except EOTranslateError as error:
         raise type(error)(_sentence(error)) from None
-    return Path(best.best_model_path)
+    return Path(checkpoints[0].best_model_path)
+
+
+class KeptCheckpoint(ModelCheckpoint):
+    """Checkpoints that stay; Lightning takes callbacks of equal settings for one and the same."""
+
+    @property
+    def state_key(self) -> str:
+        """Not that of the last checkpoint, whatever the interval."""
+        return f"Kept{super().state_key}"
 
 
 def _sentence(error: EOTranslateError) -> str:
@@ -82,13 +91,15 @@ def _grids(config: DictConfig) -> list[L.Callback]:
 def _checkpoints(config: DictConfig, output: Path) -> list[ModelCheckpoint]:
     """The best by ``config.monitor``, the last, and those to keep."""
     shared = {"dirpath": output, "enable_version_counter": False}
-    found = [
-        ModelCheckpoint(filename="best", monitor=config.monitor, save_on_train_epoch_end=False, **shared),
-        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **shared),
-    ]
+    found = [ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **shared)]
+    if config.monitor:
+        best = ModelCheckpoint(
+            filename="best", monitor=config.monitor, save_on_train_epoch_end=False, **shared
+        )
+        found.insert(0, best)
     if config.keep_every:
         kept = {"every_n_epochs": config.keep_every, "save_top_k": -1, "save_on_train_epoch_end": True}
-        found.append(ModelCheckpoint(filename="{step}", **kept, **shared))
+        found.append(KeptCheckpoint(filename="{step}", **kept, **shared))
     return found
 
 

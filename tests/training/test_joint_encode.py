@@ -204,17 +204,17 @@ def test_thumbnails_are_cut_as_published(autoencoders, tmp_path):
     dem.mkdir(parents=True)
     Image.fromarray(levels[:356, :356, 0]).save(dem / "thumbnail.png")
     layout = [
-        image_group("dem", "dem", ["DEM"], 1, 128, kind="hillshade-thumbnail", spacing_px=3),
-        image_group("s2", "s2_l2a", ["B04", "B03", "B02"], 1, 128, kind="sentinel2-thumbnail"),
+        image_group("dem", "dem", ["DEM"], 1, 32, kind="hillshade-thumbnail", spacing_px=3),
+        image_group("s2", "s2_l2a", ["B04", "B03", "B02"], 1, 32, kind="sentinel2-thumbnail"),
     ]
     (tmp_path / "groups.json").write_text(json.dumps(layout))
-    path = write_autoencoder(tmp_path / "rgb.pth", 3)
+    path = write_autoencoder(tmp_path / "rgb.pth", 3, levels=4)
     words = [f"dem={path}", f"s2={path}"]
     assert run(tmp_path, tmp_path / "store", str(tmp_path / "groups.json"), words, folder=True) == 16
     found = open_store(tmp_path / "store").read("1U_2R_6")  # row 1, col 2 of the central 1024
     expected = np.moveaxis(levels[278:534, 534:790], 2, 0) / np.float32(127.5) - 1
     np.testing.assert_allclose(found["s2"], moments(words, "s2", expected), atol=1e-5)
-    assert found["dem"].shape == (8, 128, 128)
+    assert found["dem"].shape == (8, 32, 32)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, store):
-    return fit_here(tmp_path_factory.mktemp("runs") / "whole", store)
+    return fit_here(tmp_path_factory.mktemp("runs") / "whole", store, "keep_every=1")
 
 
 def weights(run):
@@ -42,9 +42,15 @@ def test_a_killed_run_ends_as_if_it_had_not_been(whole, store, tmp_path):
 
 
 def test_checkpoints_are_whole_and_the_loss_is_watched(whole):
-    assert {"last.ckpt", "best.ckpt"} <= {path.name for path in whole.iterdir()}
+    kept = {"step=3.ckpt", "step=6.ckpt", "step=9.ckpt"}
+    assert {path.name for path in whole.glob("*.ckpt")} == {"last.ckpt", "best.ckpt", *kept}
     assert not list(whole.glob("*.part"))
     assert len(logged(whole, "val/loss")) == 3
+
+
+def test_a_run_without_held_out_places_keeps_the_last_checkpoint(store, tmp_path):
+    run = fit_here(tmp_path, store, "data.validation=[]", "monitor=null", "trainer.max_epochs=1")
+    assert [path.name for path in run.glob("*.ckpt")] == ["last.ckpt"]
 
 
 def test_the_network_learns(store, tmp_path):
