@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import CancelledError, DeviceError, InputError, OutOfMemoryError
+from engine.errors import CancelledError, DeviceError, InputError, ModelError, OutOfMemoryError
 from engine.joint_settings import JointSettings
 from engine.models.item import ModelItem
 from engine.networks.kl_autoencoder import LatentCodec
@@ -132,6 +132,7 @@ class JointTranslator:
 
         Raises:
             CancelledError, OutOfMemoryError: As of ``Translator.translate``.
+            ModelError: The network gives values that are no finite numbers.
         """
         found: dict[str, list[Array]] = {}
         start = 0
@@ -144,6 +145,7 @@ class JointTranslator:
                 if not self.shrink():
                     raise
                 continue
+            self._check_finite(latents)
             for name, values in latents.items():
                 found.setdefault(name, []).append(values.cpu().numpy()[: len(rows) - start])
             start += self.batch
@@ -198,6 +200,17 @@ class JointTranslator:
         denoiser.evaluations = first_evaluation
         clean = rows.clean and {name: torch.from_numpy(values) for name, values in rows.clean.items()}
         return run_stage(stage, denoiser, clean, schedule_of(self.item.sampler.prediction))
+
+    def _check_finite(self, latents: Mapping[str, Tensor]) -> None:
+        """Refuses what would end as an even grey that looks like an image."""
+        for name, values in latents.items():
+            if not bool(torch.isfinite(values).all()):
+                kind = str(next(self._network.parameters()).dtype).removeprefix("torch.")
+                advice = "its weights are damaged" if kind == "float32" else "set the precision to float32"
+                raise ModelError(
+                    f"The model {self.item.id} gave values for {name} that are no finite numbers in {kind}; "
+                    f"{advice}."
+                )
 
     def _condition(self, name: str, values: Tensor, noise: KeyedNoise, posterior: str) -> Tensor:
         latent = self._groups[name].latent
