@@ -22,6 +22,7 @@ _MAX_COLUMNS = 6
 _PICTURES_A_ROW = 3
 _SMALL = 5e-4
 _BAND = "wasserstein_"
+_TITLES = {"pixels": "Pixels", "iou": "IoU", "f1": "F1"}  # of single classes
 _STYLE = """
 body { font-family: sans-serif; color: #282c34; margin: 24px; }
 h1 { font-size: 20px; } h2 { font-size: 16px; margin-top: 22px; }
@@ -129,6 +130,8 @@ def number(value: float | None) -> str:
     """About four digits; a dash for what could not be measured."""
     if value is None or not math.isfinite(value):
         return "&ndash;"
+    if value == round(value):
+        return f"{value:.0f}".replace("-", "&minus;")
     text = f"{value:.2e}" if 0 < abs(value) < _SMALL else f"{value:.4f}" if abs(value) < 1 else f"{value:.4g}"
     return text.replace("-", "&minus;", 1) if value < 0 else text
 
@@ -219,7 +222,7 @@ def _per_band(report: Report) -> list[str]:
         return []
     names = list(next(iter(bands.values())))
     titles = {**catalogue.CLASSES, **catalogue.PIXELS}
-    head = [escape(titles[name].title if name in titles else name) for name in names]
+    head = [escape(titles[name].title if name in titles else _TITLES[name]) for name in names]
     rows = [(f"<b>{escape(band)}</b>", *map(number, found.values())) for band, found in bands.items()]
     what = "class" if report.kind == "classes" else "band"
     first = " (result 1)" if len(report.results) > 1 else ""
@@ -234,14 +237,14 @@ def _listed(title: str, lines: list[str]) -> list[str]:
 
 
 def _drawn(report: Report, pictures: Pictures) -> list[str]:
-    sections = ["<h2>Pictures</h2>"]
+    sections = []
     if pictures.reference is not None:
         stretch = pictures.stretch()
         shown = [("Reference", image_png(pictures.reference, stretch))]
         shown += [
             (f"Result {i}", image_png(result.image, stretch)) for i, result in enumerate(pictures.results, 1)
         ]
-        sections += _rows(shown)
+        sections += ["<h2>Pictures</h2>", *_rows(shown)]
         colours = escape(", ".join(pictures.colours))
         sections.append(f"<p>Bands {colours}, all stretched to the reference's 2 to 98 %.</p>")
     largest = pictures.largest_difference()

@@ -184,7 +184,7 @@ class _Scorer:
             for name, value in scores.items():
                 if math.isfinite(value):
                     table.setdefault(name, []).append(value)
-        notes = [f"Each score is the mean over {len(self.places)} places."]
+        notes = [f"Each score is the mean over the places ({len(self.places)})."]
         if self.skipped:
             notes.append(f"Left out for want of data, or not in the grid: {len(self.skipped)} places.")
         return SetReport(

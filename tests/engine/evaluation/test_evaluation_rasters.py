@@ -133,7 +133,9 @@ def test_class_maps(tmp_path):
     truth[:, :20] = 10
     made = truth.copy()
     made[:, 20:30] = 10
-    report = compare(*pair(tmp_path, truth, made), kind="classes")
+    html = tmp_path / "r.html"
+    report = compare(*pair(tmp_path, truth, made), kind="classes", html=str(html))
+    assert "<b>class 10</b></td><td>1000</td>" in html.read_text()
     assert scores(report)["accuracy"] == 0.75
     assert scores(report)["mean_iou"] == pytest.approx((0.5 + 20 / 30) / 2)
     assert report.results[0].per_band["class 10"]["precision"] == pytest.approx(2 / 3)
