@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-import io
 import json
 from pathlib import Path
 
@@ -20,8 +19,11 @@ from engine.modalities.vectors import date_vector, position_vector
 from engine.models.tensor_files import read_tensors
 from engine.networks.kl_autoencoder import LatentCodec, autoencoder_from_tensors
 from training.datasets.latent_store import open_store
+from training.datasets.major_tom import Cells
 from training.datasets.major_tom_products import day_in
+from training.datasets.scenes import patches
 from training.encode import run
+from training.groups import groups_of
 
 CELL_PX = 48
 
@@ -190,31 +192,25 @@ def test_parquet_files_hold_the_same_cells(tree, groups, autoencoders, tmp_path)
         assert first.metadata(key) == second.metadata(key)
 
 
-def test_thumbnails_are_cut_as_published(autoencoders, tmp_path):
+def test_thumbnails_are_cut_as_published(tmp_path):
     from PIL import Image
 
-    rng = np.random.default_rng(0)
-    product = tmp_path / "Core-S2L2A/1U/1U_2R/S2A_20200101"
-    product.mkdir(parents=True)
-    levels = rng.integers(0, 256, (1068, 1068, 3), dtype=np.uint8)
-    png = io.BytesIO()
-    Image.fromarray(levels).save(png, "PNG")
-    (product / "thumbnail.png").write_bytes(png.getvalue())
-    dem = tmp_path / "Core-DEM/1U/1U_2R/id"
-    dem.mkdir(parents=True)
-    Image.fromarray(levels[:356, :356, 0]).save(dem / "thumbnail.png")
-    layout = [
-        image_group("dem", "dem", ["DEM"], 1, 32, kind="hillshade-thumbnail", spacing_px=3),
-        image_group("s2", "s2_l2a", ["B04", "B03", "B02"], 1, 32, kind="sentinel2-thumbnail"),
-    ]
-    (tmp_path / "groups.json").write_text(json.dumps(layout))
-    path = write_autoencoder(tmp_path / "rgb.pth", 3, levels=4)
-    words = [f"dem={path}", f"s2={path}"]
-    assert run(tmp_path, tmp_path / "store", str(tmp_path / "groups.json"), words, folder=True) == 16
-    found = open_store(tmp_path / "store").read("1U_2R_6")  # row 1, col 2 of the central 1024
+    levels = np.random.default_rng(0).integers(0, 256, (1068, 1068, 3), dtype=np.uint8)
+    heights = levels[:356, :356, 0]
+    for source, picture in (("Core-S2L2A/1U/1U_2R/S2A_20200101", levels), ("Core-DEM/1U/1U_2R/id", heights)):
+        (tmp_path / source).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / source / "thumbnail.png")
+    groups = groups_of("cop-gen-beta")
+    (scene,) = Cells(tmp_path, groups)
+    found = list(patches(scene, groups, 256, "centred"))
+    assert [patch.key for patch in found] == [f"1U_2R_{i}" for i in range(16)]
+    seventh = found[6].images  # row 1, col 2 of the central 1024
+    assert seventh.keys() == {"dem", "s2_l2a"}
     expected = np.moveaxis(levels[278:534, 534:790], 2, 0) / np.float32(127.5) - 1
-    np.testing.assert_allclose(found["s2"], moments(words, "s2", expected), atol=1e-5)
-    assert found["dem"].shape == (8, 32, 32)
+    np.testing.assert_array_equal(seventh["s2_l2a"], expected)
+    enlarged = np.asarray(Image.fromarray(heights).resize((1068, 1068), Image.Resampling.BILINEAR))
+    grey = enlarged[278:534, 534:790] / np.float32(127.5) - 1
+    np.testing.assert_array_equal(seventh["dem"], np.stack([grey] * 3))
 
 
 @pytest.fixture
