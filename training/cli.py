@@ -121,7 +121,7 @@ def encode_layers(
     runs: Annotated[Path, typer.Option(help="Folder of the autoencoders' runs, kl-s1 and so on.")] = Path(
         "runs"
     ),
-    window_px: Annotated[int, typer.Option(min=8, help="Side of a window.")] = 128,
+    window_px: Annotated[int, typer.Option(min=8, help="Side of a window.")] = 64,
 ) -> None:
     """Encode the bundled recipes' scenes: experiment=any_to_any trains on their latents."""
     from training.datasets.joint_latents import encode_sets

@@ -14,55 +14,74 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.networks.cop_gen import CopGen, LatentGroup
+from engine.networks.cop_gen import Block, CopGen, LatentGroup
 from training.tasks.joint_diffusion import denoiser
 
-_PLACES = 64  # a window is so many units wide, whatever its tokens
-_LONGEST = 100.0
-_SHARPNESS = 1.1
-_GROUP_DEVIATION = 0.2
+_EXTENT = 12.0  # radians of the highest frequency across a window
+_LONGEST = 20.0  # of the longest period over the shortest
+_SHARPNESS = (2.5, 1.5, 0.8)  # of the heads in turn: this place, its neighbours, its surroundings
+_CARRIED = 0.7  # of what a head sees, added to the token
+_CONTENT_DEVIATION = 0.5  # of pixels in the model's range
+_GROUP_DEVIATION = 0.3
 
 
 def aligned_denoiser(groups: Any, width: int, depth: int, heads: int, **others: Any) -> CopGen:
-    """As ``training.tasks.joint_diffusion.denoiser``; its first weights know which tokens lie together."""
+    """As ``training.tasks.joint_diffusion.denoiser``; its first weights know which tokens lie together.
+
+    The first ``width // heads`` numbers of a token say where it lies, the others what is there. Heads compare
+    the former and carry the latter.
+    """
     network = denoiser(groups, width, depth, heads, **others)
+    size = width // heads
     with torch.no_grad():
-        network.pos_embed.copy_(_positions(network.groups, width))
+        network.pos_embed.copy_(_positions(network.groups, width, size))
+        for embed, group in zip(network.patch_embeds, network.groups, strict=True):
+            inputs = group.channels * group.patch**2
+            embed.proj.weight.normal_(std=1 / (_CONTENT_DEVIATION * math.sqrt(inputs)))
+            embed.proj.weight[:size] = 0
+            embed.proj.bias[:size] = 0
         for block in (*network.in_blocks, network.mid_block, *network.out_blocks):
-            _look_for_similar(block.attn.qkv, heads)
+            _look_around(block, heads)
     return network
 
 
-def _positions(groups: tuple[LatentGroup, ...], width: int) -> Tensor:
+def _positions(groups: tuple[LatentGroup, ...], width: int, size: int) -> Tensor:
     """(1, tokens, width): one token of time a group, then the squares of each group, row by row."""
-    tokens = [torch.zeros(1, width)] * len(groups)
-    tokens += [places(group.height // group.patch, group.width // group.patch, width) for group in groups]
-    sizes = [1] * len(groups) + [group.tokens for group in groups]
-    marks = _GROUP_DEVIATION * torch.randn(len(sizes), width)
-    marked = [token + mark for token, mark in zip(tokens, marks, strict=True)]
+    tokens = [torch.zeros(1, size)] * len(groups)
+    tokens += [places(group.height // group.patch, group.width // group.patch, size) for group in groups]
+    marks = _GROUP_DEVIATION * torch.randn(len(tokens), width - size)
+    marked = [
+        torch.cat([token, mark.expand(len(token), -1)], dim=1)
+        for token, mark in zip(tokens, marks, strict=True)
+    ]
     return torch.cat(marked)[None]
 
 
-def places(rows: int, cols: int, width: int) -> Tensor:
-    """(rows * cols, width): sines and cosines of the rows' and columns' centres within the window."""
-    count = width // 4
+def places(rows: int, cols: int, size: int) -> Tensor:
+    """(rows * cols, size): sines and cosines of the rows' and columns' centres within the window."""
+    count = size // 4
     frequency = torch.exp(-math.log(_LONGEST) * torch.arange(count) / count)
 
     def waves(number: int) -> Tensor:
-        centres = (torch.arange(number) + 0.5) / number * _PLACES / 4
+        centres = (torch.arange(number) + 0.5) / number * _EXTENT
         angles = centres[:, None] * frequency
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
     down, across = waves(rows), waves(cols)
     grid = torch.cat([down[:, None].expand(-1, cols, -1), across[None].expand(rows, -1, -1)], dim=2)
-    return nn.functional.pad(grid.flatten(0, 1), (0, width - grid.shape[2]))
+    return nn.functional.pad(grid.flatten(0, 1), (0, size - grid.shape[2]))
 
 
-def _look_for_similar(qkv: nn.Linear, heads: int) -> None:
-    """Queries equal keys: each head compares tokens in a random subspace of its own."""
-    width = qkv.in_features
+def _look_around(block: Block, heads: int) -> None:
+    """Queries and keys are places; values are random parts of what is there, put back where they were."""
+    width = block.attn.qkv.in_features
     size = width // heads
-    query, key, _ = qkv.weight.view(3, heads, size, width)
+    query, key, value = block.attn.qkv.weight.view(3, heads, size, width)
+    query.zero_()
+    key.zero_()
     for head in range(heads):
-        basis = torch.linalg.qr(torch.randn(width, size)).Q.T
-        query[head], key[head] = _SHARPNESS * basis, _SHARPNESS * basis
+        query[head, :, :size] = key[head, :, :size] = _SHARPNESS[head % len(_SHARPNESS)] * torch.eye(size)
+        part = torch.linalg.qr(torch.randn(width - size, size)).Q.T
+        value[head, :, :size], value[head, :, size:] = 0, part
+        block.attn.proj.weight[:, head * size : (head + 1) * size] = 0
+        block.attn.proj.weight[size:, head * size : (head + 1) * size] = _CARRIED * part.T
