@@ -3,6 +3,7 @@
     .venv-base/bin/python docs/screenshots.py            # all of them
     .venv-base/bin/python docs/screenshots.py preview    # those of the preview, with this engine
     .venv-base/bin/python docs/screenshots.py dialogs    # those of the algorithms' dialogs
+    .venv/bin/python docs/screenshots.py any-to-any      # results of any to any, which needs torch
 
 Needs QGIS and xvfb-run; for all of them the network too: the options page creates the engine's environment
 for its picture. Run outside QGIS it builds the plugin, makes a profile and starts QGIS on this same file; run
@@ -80,6 +81,8 @@ def take_pictures() -> None:
     if not only:
         shoot_options()
         shoot_results()
+    if only == "any-to-any":
+        shoot_any_to_any()
     if only in (None, "preview"):
         shoot_preview()
     os._exit(0)
@@ -129,6 +132,20 @@ def shoot_results() -> None:
         shoot(window, name, 1400, 900)
     for layer in layers[:2]:
         QgsProject.instance().removeMapLayer(layer.layerId())
+
+
+def shoot_any_to_any() -> None:
+    """What elevation and radar become: a group of layers, each in a style of its own."""
+    import processing
+    from qgis.utils import iface
+
+    given = {"DEM": "dem", "S1_RTC": "sar", "GENERATE": "s2_l2a,lulc", "SAMPLES": 4, "UNCERTAINTY": True}
+    place = {"EXTENT": "600000,603840,5296160,5300000 [EPSG:32632]", "OUTPUT": "TEMPORARY_OUTPUT"}
+    processing.runAndLoadResults("eo_translate:translate", {**given, **place})
+    iface.mainWindow().resize(1400, 900)
+    iface.zoomToActiveLayer()
+    draw()
+    shoot(iface.mainWindow(), "canvas-translate", 1400, 900)
 
 
 def shoot_preview() -> None:

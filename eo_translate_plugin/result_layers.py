@@ -27,7 +27,7 @@ def load_on_completion(
         described: What ``describe_model`` says of its model.
         context: Of the run; it has a project.
     """
-    group = tr("{model}, seed {seed}").format(model=described["title"], seed=result["seed"])
+    group = tr("{model}, seed {seed}").format(model=described["id"], seed=result["seed"])
     for file in result["files"]:
         details = QgsProcessingContext.LayerDetails(_name(file), context.project(), file["modality"])
         if hasattr(details, "groupName"):  # QGIS 3.32 and newer
@@ -49,7 +49,7 @@ class _GroupedStyle(ResultStyle):
     ) -> None:
         super().postProcessLayer(layer, context, feedback)
         if not hasattr(QgsProcessingContext.LayerDetails(), "groupName"):
-            _move(layer, self._group, context.project())
+            _move(layer, self._group, self._kind, context.project())
 
 
 def _name(file: dict[str, Any]) -> str:
@@ -61,10 +61,11 @@ def _name(file: dict[str, Any]) -> str:
     return tr("{modality} (synthetic)").format(modality=title(file["modality"]))
 
 
-def _move(layer: QgsRasterLayer, name: str, project: QgsProject) -> None:
+def _move(layer: QgsRasterLayer, name: str, kind: str, project: QgsProject) -> None:
+    """Into the group: images on top, where they differ below."""
     root = project.layerTreeRoot()
     group = root.findGroup(name) or root.insertGroup(0, name)
     node = root.findLayer(layer.id())
     if node is not None:
-        group.addChildNode(QgsLayerTreeLayer(layer))
+        group.insertChildNode(-1 if kind == SPREAD else 0, QgsLayerTreeLayer(layer))
         node.parent().removeChildNode(node)

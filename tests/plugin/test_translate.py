@@ -391,8 +391,10 @@ def test_results_are_named_grouped_and_styled(scene, tmp_path):
     classes = {entry.label for entry in layers["Land cover (synthetic)"].renderer().classes()}
     assert {"Water", "Trees"} <= classes
     (group,) = QgsProject.instance().layerTreeRoot().findGroups()
-    assert "seed 0" in group.name()
-    assert len(group.findLayers()) == len(layers)
+    assert group.name() == "tiny-cop-gen, seed 0"
+    names = [node.name() for node in group.findLayers()]
+    assert len(names) == len(layers)
+    assert [name.endswith("(uncertainty)") for name in names] == [False] * 4 + [True] * 4
     QgsProject.instance().clear()
 
 
