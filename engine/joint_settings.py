@@ -56,6 +56,11 @@ def joint_settings(job: Job, item: ModelItem) -> JointSettings:
             f"The model {item.id} was not distilled to few steps, so the consistency solver makes no sense "
             "for it; leave the solver out."
         )
+    if solver == "multistep" and sampler.prediction == "flow":
+        raise InputError(
+            f"The model {item.id} follows the path of flow matching, which the multistep solver cannot; leave "
+            "the solver out."
+        )
     if solver == "multistep" and job.stages is None:
         stages = 1
     if job.context is not None and job.anchor == "scene":

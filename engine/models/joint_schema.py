@@ -138,6 +138,8 @@ class Sampler(Strict):
                 f"stride_px must be from half of window_px ({self.window_px}) to all of it, and is "
                 f"{self.stride_px}"
             )
+        if self.solver == "multistep" and self.prediction == "flow":
+            raise ValueError("the multistep solver cannot follow the path of flow matching; take singlestep")
         if self.stages > self.steps:
             raise ValueError(f"stages must be at most steps ({self.steps}), and is {self.stages}")
         return self

@@ -86,6 +86,7 @@ def _sampler(**fields):
         (_sampler(stride_px=44), "no multiple of a latent cell"),
         (_sampler(stride_px=16), "half of window_px"),
         (_sampler(steps=1), "stages must be at most steps"),
+        (_sampler(solver="multistep", prediction="flow"), "path of flow matching"),
         (_sampler(heads=3), "3 attention heads cannot share"),
         (_sampler(solver="euler"), "singlestep"),
         (lambda p, a: p["eo_translate:groups"][1].update(name="dem"), "has one twice"),
