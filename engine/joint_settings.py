@@ -58,8 +58,8 @@ def joint_settings(job: Job, item: ModelItem) -> JointSettings:
         )
     if solver == "multistep" and sampler.prediction == "flow":
         raise InputError(
-            f"The model {item.id} follows the path of flow matching, which the multistep solver cannot; leave "
-            "the solver out."
+            f"The model {item.id} follows the path of flow matching, which the multistep solver cannot; "
+            "leave the solver out."
         )
     if solver == "multistep" and job.stages is None:
         stages = 1
