@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
 from pytest_qgis.qgis_interface import QgisInterface
 from qgis.core import QgsApplication
 from qgis.gui import QgsMessageBar
@@ -76,29 +75,19 @@ def test_the_provider_says_who_it_is(provider):
     assert provider.supportedOutputRasterLayerExtensions() == ["tif", "tiff"]
 
 
-@pytest.mark.parametrize("attempts", [5])
-def test_loading_adds_less_than_50_ms(plugin_folder, attempts):
-    """On top of what QGIS itself has loaded by then; best of a few, for a busy machine."""
+def test_loading_imports_nothing_heavy(plugin_folder):
+    """How long it takes is measured by ``make bench``."""
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from qgis.core import QgsApplication\n"
         "import qgis.gui, qgis.PyQt.QtWidgets, json, subprocess, configparser\n"
         "app = QgsApplication([], False); app.initQgis()\n"
         f"sys.path.insert(0, {str(plugin_folder.parent)!r})\n"
-        "start = time.perf_counter()\n"
         "from eo_translate_plugin import classFactory\n"
         "classFactory(None).initProcessing()\n"
-        "print(1000 * (time.perf_counter() - start))\n"
         "heavy = {'numpy', 'rasterio', 'onnxruntime', 'pydantic', 'torch', 'ssl', 'asyncio'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "app.exitQgis()\n"
     )
-    runs = []
-    for _ in range(attempts):
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        milliseconds, heavy = out.split("\n")[:2]
-        assert heavy == "[]"
-        runs.append(float(milliseconds))
-        if runs[-1] < 50:
-            return
-    raise AssertionError(f"loading the plugin took {runs} ms")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split("\n")[0] == "[]"
