@@ -59,16 +59,16 @@ def measure(bench: Bench) -> list[Row]:
     return [row for name, job in jobs.items() for row in compared(bench, name, job, size)]
 
 
-def compared(bench: Bench, name: str, job: Job, size: int) -> Iterator[Row]:
-    """One model over every way."""
-    found = dict(ways(bench.scratch, job))
+def compared(bench: Bench, name: str, job: Job, size: int, python: str = "") -> Iterator[Row]:
+    """One model over every way; ``python`` runs the one that is killed, by default as users have it."""
+    found = dict(ways(bench.scratch, job, python or engine_python()))
     part, of_whole = found.pop("sub-extent"), found.pop("sub-extent of the whole")
     different = len(set(found.values())) - 1 + (part != of_whole)
     detail = {"sha256": found, "sub_extent": [part, of_whole]}
     yield Row(f"{name}, {size} px: ways with other pixels, of {len(found)}", different, "", "= 0", detail)
 
 
-def ways(scratch: Path, job: Job) -> Iterator[tuple[str, str]]:
+def ways(scratch: Path, job: Job, python: str) -> Iterator[tuple[str, str]]:
     """Name and pixel hash of every way to run a job; the first one is the usual way."""
 
     def run(ending: str = ".tif", open_runner: Any = LocalRunner, **settings: Any) -> str:
@@ -81,7 +81,7 @@ def ways(scratch: Path, job: Job) -> Iterator[tuple[str, str]]:
     yield "shuffled order", run(open_runner=ShuffledRunner)
     for chunk_px in CHUNKS_PX:
         yield f"chunks of {chunk_px} px", run(chunk_px=chunk_px)
-    yield "resumed after a kill", resumed(scratch, job)
+    yield "resumed after a kill", resumed(scratch, job, python)
     with cluster.connected(None, DASK_WORKERS) as open_runner:
         yield f"{DASK_WORKERS} Dask workers", run(open_runner=open_runner)
     yield "vrt", run(".vrt", format="vrt")
@@ -91,7 +91,7 @@ def ways(scratch: Path, job: Job) -> Iterator[tuple[str, str]]:
     yield "sub-extent of the whole", of_whole
 
 
-def resumed(scratch: Path, job: Job) -> str:
+def resumed(scratch: Path, job: Job, python: str) -> str:
     """Kills the process of a run when some chunks are finished, and goes on with a second one.
 
     Raises:
@@ -101,7 +101,7 @@ def resumed(scratch: Path, job: Job) -> str:
     job = job.model_copy(update={"output": str(path)})
     order = {"job": job.model_dump(mode="json"), "warm_px": 0, "repeats": 1, "cores": None}
     process = subprocess.Popen(
-        [engine_python(), str(HERE / "child.py")], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [python, str(HERE / "child.py")], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     process.stdin.write(json.dumps(order))
     process.stdin.close()

@@ -79,9 +79,11 @@ class PlainLoop:
         network: Reads all groups.
         rows: What is given; the other groups start as noise.
         device: What it runs on, in float32.
+        steps: Evaluations of the network.
     """
 
-    def __init__(self, network: CopGen, rows: Rows, device: str = "cpu") -> None:
+    def __init__(self, network: CopGen, rows: Rows, device: str = "cpu", steps: int = STEPS) -> None:
+        self._steps = steps
         self._network, self._wanted = network.to(device), "s2_l2a"
         generator = torch.Generator().manual_seed(SEED)
         self._latents = {
@@ -97,12 +99,14 @@ class PlainLoop:
     def sample(self) -> Tensor:
         """Latents of the wanted group."""
         latents, names = dict(self._latents), [group.name for group in self._network.groups]
-        for step in range(STEPS):
-            time_ = torch.full_like(next(iter(self._times.values())), TRAINING_STEPS * (1 - step / STEPS))
+        for step in range(self._steps):
+            time_ = torch.full_like(
+                next(iter(self._times.values())), TRAINING_STEPS * (1 - step / self._steps)
+            )
             noise = self._network(
                 [latents[name] for name in names], [self._times.get(name, time_) for name in names]
             )
-            latents[self._wanted] = latents[self._wanted] - noise[names.index(self._wanted)] / STEPS
+            latents[self._wanted] = latents[self._wanted] - noise[names.index(self._wanted)] / self._steps
         return latents[self._wanted]
 
 

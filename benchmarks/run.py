@@ -33,6 +33,7 @@ FIGURES = {
     "joint_import": "COP-GEN-Beta at its published size",
     "students": "One and two steps against fifty",
     "joint_evaluations": "Joint diffusion: evaluations of the networks",
+    "joint_seams": "Joint diffusion: S1 to S5",
     "joint_speed": "Joint diffusion: samples a second at the published size",
     "joint_share": "Joint diffusion: speed over a scene, and its share of the networks'",
 }
