@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from common import ROOT, Bench, Row
 
+from engine.errors import ModelError
 from engine.models.item import ModelItem
 from engine.models.store import find
 from training.datasets.latent_store import StoreInfo, StoreWriter
@@ -28,7 +29,10 @@ PATCHES = 16
 def measure(bench: Bench) -> list[Row]:
     """Teacher and student in one run, one thread."""
     torch.set_num_threads(1)
-    item = find(os.environ.get("EO_STUDENT", STUDENT))
+    try:
+        item = find(os.environ.get("EO_STUDENT", STUDENT))
+    except ModelError as error:
+        return [Row(f"no student to measure: {error}", None)]
     distilled = item.training["distilled"]
     store = Path(os.environ.get("EO_LATENTS", ROOT / "runs" / "any-to-any-latents"))
     held_out = distilled["never_trained_on"]
