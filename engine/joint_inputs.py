@@ -11,7 +11,6 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from engine.inputs import (
 from engine.modalities.base import Encoder, sample_boxes
 from engine.modalities.class_codes import class_legend, class_mask, to_codes
 from engine.modalities.encoders import encoder
+from engine.modalities.physical import decibels
 from engine.modalities.reflectance_units import tell_reflectance, to_dn
 from engine.modalities.vectors import date_vector, position_vector
 from engine.models.item import ModelItem
@@ -142,13 +142,8 @@ class JointInputs:
         """Groups that are conditions."""
         return (*self.images, *self.vectors)
 
-    @cached_property
-    def unit(self) -> int:
-        """Boxes must start and end at multiples of this in world pixels of the layer."""
-        return math.lcm(*(image.group.pixel for image in self.images.values()))
-
     def read(self, box: Box) -> JointContext:
-        """What is given over a box of the layer, whose edges are multiples of ``unit`` in the world."""
+        """What is given over a box of the layer, whose edges are whole pixels of every group in the world."""
         valid = np.ones((box.height, box.width), dtype=bool)
         images, known = {}, {}
         for name, image in self.images.items():
@@ -325,11 +320,11 @@ def _image(
         check_not_empty(part.source, sample.valid, check)
         if part.source.align(layer, encode.units == "class"):
             log("info", _resampled(part.source, layer))
-    if encode.units == "dB":
-        parts, found = _in_decibel(parts, samples, inputs.units.get(group.modality), log)
-        inputs.units[group.modality] = found
     to_units = _unchanged
-    if encode.units == "DN":
+    if encode.units == "dB":
+        inputs.units[group.modality] = found = _radar_units(parts, samples, log)
+        to_units = decibels if found == "linear" else _unchanged
+    elif encode.units == "DN":
         to_units = functools.partial(to_dn, units=inputs.units[group.modality])
     elif encode.units == "class":
         to_units = _class_codes(group, parts[0].source, inputs, spec, check)
@@ -357,19 +352,15 @@ def _part(entry: ContinuousInput, source: Source, spec: InputRaster) -> Continuo
     return Continuous(entry, source, source.places, factors)
 
 
-def _in_decibel(
-    parts: Sequence[Continuous], samples: Sequence[Pixels], known: str | None, log: Log
-) -> tuple[list[Continuous], str]:
-    told = []
-    for part, sample in zip(parts, samples, strict=True):
-        units = tell_scene_units(part, sample, log)
-        if units != (known := known or units):
-            raise InputError(
-                f"The {part.source.modality} files seem to be in different units ({known} and {units}); say "
-                "which units they have."
-            )
-        told.append(replace(part, units=units))
-    return told, told[0].units
+def _radar_units(parts: Sequence[Continuous], samples: Sequence[Pixels], log: Log) -> str:
+    """What the numbers of a radar modality's files mean: the same in all of them."""
+    told = [tell_scene_units(part, sample, log) for part, sample in zip(parts, samples, strict=True)]
+    if len(set(told)) > 1:
+        raise InputError(
+            f"The {parts[0].source.modality} files seem to be in different units "
+            f"({' and '.join(sorted(set(told)))}); say which units they have."
+        )
+    return told[0]
 
 
 def _class_codes(

@@ -145,21 +145,6 @@ def meanings(scores: dict[str, catalogue.Score]) -> list[str]:
     return ["<h2>What the scores mean</h2>", table(("Score", "Better", "Meaning"), rows)]
 
 
-def _sections(report: Report) -> list[str]:
-    scores = catalogue.CLASSES if report.kind == "classes" else catalogue.of_values()
-    sections = [_compared(report), "<h2>Scores</h2>", _scores(report, scores)]
-    if report.samples:
-        sections.append(
-            "<p>The results are samples of one place. <b>Mean</b> is what one sample scores on average. "
-            "<b>Best</b> is optimistic: each row takes its own best sample, so no single sample need have "
-            "these scores, and more samples can only improve them.</p>"
-        )
-    sections += _per_tile(report)
-    sections += _per_band(report)
-    sections += _listed("What to keep in mind", report.notes)
-    return sections + _listed("Not computed: the weights of a trained network are needed", report.missing)
-
-
 def _compared(report: Report) -> str:
     place = report.place
     bounds = ", ".join(f"{edge:.10g}" for edge in place["bounds"])
