@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from engine.errors import InputError
 from engine.evaluation import benchmark
-from engine.evaluation.needs import need
+from engine.evaluation.needs import needed
 from engine.evaluation.rasters import Raster
 from engine.raster.bands import plain_name
 from engine.raster.source import gdal_environment
@@ -110,7 +110,10 @@ class ParquetSet:
     """Rows with a place, a sample and a GeoTIFF a band."""
 
     def __init__(self, shards: Sequence[Path], bands: Sequence[str] | None, scale: float) -> None:
-        self._parquet = need("pyarrow.parquet")
+        with needed():
+            import pyarrow.parquet
+
+        self._parquet = pyarrow.parquet
         self._scale = scale
         self._rows: dict[tuple[str, str], tuple[Path, int, int]] = {}
         self.places: dict[str, list[str]] = {}

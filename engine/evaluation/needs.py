@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engine.errors import MissingPackageError
 
 
-def need(module: str) -> ModuleType:
-    """Imports a package of the extra ``evaluate``.
+@contextmanager
+def needed() -> Iterator[None]:
+    """Around imports of packages of the extra ``evaluate``.
 
     Raises:
-        MissingPackageError: It is not installed.
+        MissingPackageError: One of them is not installed.
     """
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"These scores need the package {error.name}, which is not installed; install it with: pip "

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.evaluation import benchmark, distributions
 from engine.evaluation.image_sets import Cell, ImageSet, open_set
-from engine.evaluation.needs import need
+from engine.evaluation.needs import needed
 from engine.evaluation.report import plain
 from engine.evaluation.values import rgb_places
 from engine.raster.bands import plain_name
@@ -237,8 +237,8 @@ def chosen_samples(place: str, names: Sequence[str]) -> list[str]:
 def _networks(weights: Sequence[str]) -> dict[str, nn.Module]:
     if not weights:
         return {}
-    need("torch"), need("torchmetrics")
-    from engine.evaluation.deep import read_networks
+    with needed():
+        from engine.evaluation.deep import read_networks
 
     return read_networks(weights)
 

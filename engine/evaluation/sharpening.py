@@ -8,7 +8,7 @@ import numpy as np
 from affine import Affine
 
 from engine.errors import InputError
-from engine.evaluation.needs import need
+from engine.evaluation.needs import needed
 from engine.evaluation.pairs import Pairs
 from engine.evaluation.rasters import Raster
 from engine.evaluation.request import Comparison
@@ -78,7 +78,9 @@ def _distortions(
     result: np.ndarray, low: np.ndarray, pan: np.ndarray, low_pan: np.ndarray
 ) -> tuple[float, float]:
     """Spectral and spatial distortion of one tile."""
-    torch, metrics = need("torch"), need("torchmetrics.functional.image")
+    with needed():
+        import torch
+        import torchmetrics.functional.image as metrics
     images = [torch.from_numpy(image[None].astype(np.float32)) for image in (result, low, pan, low_pan)]
     fine, coarse = images[0], images[1]
     pans = [image.expand(1, fine.shape[1], *image.shape[2:]) for image in images[2:]]

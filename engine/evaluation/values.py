@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.evaluation import catalogue
-from engine.evaluation.needs import need
+from engine.evaluation.needs import needed
 from engine.evaluation.overview import Overview
 from engine.evaluation.pairs import WINDOW_PX, Pairs, Part
 from engine.evaluation.pictures import Histogram, Pictures, Shown
@@ -183,8 +183,8 @@ def place_of(pairs: Pairs) -> dict:
 def _deep(comparison: Comparison, results: int) -> DeepScores | None:
     if not comparison.weights:
         return None
-    need("torch"), need("torchmetrics")
-    from engine.evaluation.deep import DeepScores, read_networks
+    with needed():
+        from engine.evaluation.deep import DeepScores, read_networks
 
     return DeepScores(read_networks(comparison.weights), results)
 

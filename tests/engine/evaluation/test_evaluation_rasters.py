@@ -247,8 +247,8 @@ def test_a_report_that_cannot_be_written(tmp_path):
 
 
 def test_a_missing_package_is_named_with_the_command():
-    with pytest.raises(MissingPackageError, match=r"pip install 'eo-translate\[evaluate\]'"):
-        needs.need("no_such_package_of_ours")
+    with pytest.raises(MissingPackageError, match=r"pip install 'eo-translate\[evaluate\]'"), needs.needed():
+        import no_such_package_of_ours  # noqa: F401
 
 
 def test_the_command(tmp_path):
