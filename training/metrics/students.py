@@ -2,6 +2,7 @@
 
 * ``distance``: root mean square difference of the latents to the teacher's from the same noise; of the
   teacher itself, between two of its draws: as far away as that is a student that shares only the conditions.
+  Two steps of a student draw new noise in between, so that only one step can be near.
 * ``psnr`` (dB), ``ssim``: torchmetrics, to the true image, mean over draws; data range: the true images'.
 * ``spectrum``: mean absolute difference of the natural logarithms of the radial power spectra, each averaged
   over the set first, to the true images'.
