@@ -72,6 +72,9 @@ def write_item(
     part = folder / f"{ITEM_NAME}.part"
     part.write_bytes(_dump(document))
     part.replace(folder / ITEM_NAME)
+    mode = (folder / ITEM_NAME).stat().st_mode
+    for asset in document["assets"].values():
+        (folder / asset["href"]).chmod(mode)  # safetensors makes its files for their owner alone
     return ModelItem.load(folder)
 
 

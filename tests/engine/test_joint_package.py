@@ -52,6 +52,11 @@ def test_only_the_networks_asked_for_are_loaded(item):
         load_networks(item, ["dem"])
 
 
+def test_others_may_read_a_package_as_far_as_the_system_lets_them(tmp_path):
+    item = beta_package(tmp_path)
+    assert len({path.stat().st_mode for path in (item.folder / "item.json", *item.files)}) == 1
+
+
 def test_weights_changed_after_the_import_are_found(item):
     save_file(autoencoder_state(seed=1), item.asset("autoencoder"))
     with pytest.raises(ModelError, match="damaged or was changed"):
