@@ -14,7 +14,7 @@ from conftest import make_pair  # noqa: E402
 
 from engine.modalities.encoders import encoder  # noqa: E402
 from engine.models.joint_schema import Group  # noqa: E402
-from engine.networks.cop_gen import CopGen  # noqa: E402
+from engine.networks.cop_gen import CopGen, sinusoid  # noqa: E402
 from training import codecs  # noqa: E402
 from training.cli import CONFIGS  # noqa: E402
 from training.datasets.decoys import DecoyModule  # noqa: E402
@@ -125,7 +125,7 @@ def network() -> CopGen:
 
 def test_the_same_place_has_the_same_position_in_every_group():
     made = network()
-    by_group = made.pos_embed[0, 4:, :64].split([group.tokens for group in made.groups])
+    by_group = made.pos_embed[0, 4:, :60].split([group.tokens for group in made.groups])
     assert torch.equal(by_group[2], by_group[3])
     assert torch.equal(by_group[0], by_group[1])
 
@@ -152,6 +152,19 @@ def test_before_training_a_token_hears_most_from_its_own_place_in_other_groups()
         difference = made.in_blocks[0].attn(changed) - made.in_blocks[0].attn(tokens)
         heard.append(float(difference[0, start + 64 + place].norm().detach()))
     assert max(range(64), key=heard.__getitem__) == place
+
+
+def test_before_training_a_token_hears_the_time_of_its_own_group():
+    made = network()
+    latents = [torch.zeros(1, *group.shape) for group in made.groups]
+    squares = [e(x) for e, x in zip(made.patch_embeds, latents, strict=True)]
+    heard = []
+    for changed in range(4):
+        times = [sinusoid(torch.full((1,), 900.0 if i == changed else 100.0), 192) for i in range(4)]
+        tokens = torch.cat([torch.stack(times, dim=1), *squares], dim=1) + made.pos_embed
+        heard.append(made.in_blocks[0].attn(tokens)[0, -1])
+    unchanged = heard[0]
+    assert (heard[3] - unchanged).norm() > 3 * (heard[1] - unchanged).norm()
 
 
 def test_tokens_say_where_and_what_in_numbers_of_their_own():
