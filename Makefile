@@ -23,11 +23,14 @@ help: ## This list
 demo: .venv-base/.installed ## Both algorithms on a sample scene; or SAR=path [DEM=path], MASK=path [LEGEND=name]
 	@.venv-base/bin/python .ci/demo.py
 
-test: .venv/.installed .venv-qgis/.installed .venv-base/.installed ## Every test, under 15 minutes; both halves side by side
-	@$(MAKE) --no-print-directory -k -j2 --output-sync=target test-engine test-qgis
+test: .venv/.installed .venv-qgis/.installed .venv-base/.installed ## Every test, under 15 minutes: three parts, two at a time
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=target test-engine test-training test-qgis
 
-test-engine: .venv/.installed ## Engine, training, conformance and packaging
-	.venv/bin/python -m pytest tests --ignore=tests/plugin --ignore=tests/e2e $(PYTEST_ARGS)
+test-engine: .venv/.installed ## Engine, conformance and packaging
+	.venv/bin/python -m pytest tests/engine tests/conformance tests/package $(PYTEST_ARGS)
+
+test-training: .venv/.installed ## Training, faults and a sample of the fuzzing
+	.venv/bin/python -m pytest tests/training tests/faults tests/fuzz $(PYTEST_ARGS)
 
 test-qgis: .venv-qgis/.installed .venv-base/.installed ## Plugin and end-to-end tests inside QGIS's Python
 	@status=0; for part in plugin e2e; do \

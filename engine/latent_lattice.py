@@ -83,8 +83,8 @@ class LatentLattice:
         return _divided(world, group.pixel)
 
     def is_local(self, group: Group) -> bool:
-        """Whether the group's decoder sees no further than ``decoder_halo`` cells."""
-        return group.latent.decoder_halo is not None
+        """Whether the group's decoder sees no further than ``decoder_halo`` cells, or it has none."""
+        return group.latent.decoder_halo is not None or group.latent.autoencoder is None
 
     def tiles(self, group: Group, box: Box) -> list[Box]:
         """Squares of cells that cover a box, at fixed places in the world, for a local decoder."""
@@ -114,7 +114,8 @@ class LatentLattice:
             if group.is_vector:
                 continue
             if self.is_local(group):
-                tiles = [tile.grown(group.latent.decoder_halo) for tile in self.tiles(group, box)]
+                halo = group.latent.decoder_halo or 0
+                tiles = [tile.grown(halo) for tile in self.tiles(group, box)]
                 parts += [self._from_cells(group, tile) for tile in tiles]
             else:
                 parts += self.windows(box)

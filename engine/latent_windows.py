@@ -136,10 +136,7 @@ class LatentWindows:
                 before = self._seen_from_afar(windows, samples, context)
                 done += stage.evaluations
                 continue
-            blended = None
-            if before:
-                blended = {(s, w): self._blended(w, s, before) for s in samples for w in windows}
-            before = self._stage(stage, windows, samples, context, blended, done, progress)
+            before = self._stage(stage, windows, samples, context, before, done, progress)
             done += stage.evaluations
         return before
 
@@ -170,7 +167,7 @@ class LatentWindows:
         windows: list[Box],
         samples: range,
         context: JointContext,
-        blended: Found | None,
+        before: Found,
         done: int,
         progress: _Progress,
     ) -> Found:
@@ -184,7 +181,7 @@ class LatentWindows:
                     found[sample, window] = kept
         for start in range(0, len(missing), _ROWS_AT_ONCE):
             part = missing[start : start + _ROWS_AT_ONCE]
-            rows = self._rows(part, context, blended)
+            rows = self._rows(part, context, before)
             progress.rows = min(self._translator.batch, len(rows))
             made = self._translator.run(stage, rows, self._settings, self._seed, done, progress.advance)
             for i, (sample, window) in enumerate(part):
@@ -197,7 +194,7 @@ class LatentWindows:
         self,
         part: Sequence[tuple[int, Box]],
         context: JointContext,
-        blended: Found | None,
+        before: Found,
     ) -> Rows:
         from engine.translators.joint_diffusion import Rows
 
@@ -205,8 +202,9 @@ class LatentWindows:
         moments = self._window_moments(windows, context)
         conditions = {name: np.stack([moments[w][name] for _, w in part]) for name in self._inputs.given}
         clean = None
-        if blended is not None:
-            clean = {g.name: np.stack([blended[key][g.name] for key in part]) for g in self._wanted}
+        if before:
+            blended = [self._blended(window, sample, before) for sample, window in part]
+            clean = {g.name: np.stack([latents[g.name] for latents in blended]) for g in self._wanted}
         corners = {
             group.name: [self._lattice.corner(group, window) for _, window in part]
             for group in self._item.groups
@@ -279,13 +277,15 @@ class LatentWindows:
 
     def _pasted(self, group: Group, box: Box, latents: Found, sample: int) -> Array:
         """Through a decoder that is local: tiles with all the context that they depend on, cut to fit."""
-        target, halo = self._lattice.pixels(group, box), group.latent.decoder_halo
+        target, halo = self._lattice.pixels(group, box), group.latent.decoder_halo or 0
         result: Array | None = None
         for tile in self._lattice.tiles(group, box):
             image = self._images.get((sample, group.name, tile))
             if image is None:
-                cells = np.nan_to_num(self._agreed(group, tile.grown(halo), sample, latents))
-                image = self._translator.decode(group.name, cells[None])[0]
+                cells = self._agreed(group, tile.grown(halo), sample, latents)
+                if np.isnan(cells).all():
+                    continue
+                image = self._translator.decode(group.name, np.nan_to_num(cells)[None])[0]
                 factor = image.shape[1] // cells.shape[1]
                 inner = slice(halo * factor, (halo * factor and -halo * factor) or None)
                 image = np.ascontiguousarray(image[:, inner, inner])
@@ -296,7 +296,7 @@ class LatentWindows:
             common = place.intersection(target)
             rows, cols = common.within(place).slices
             result[(slice(None), *common.within(target).slices)] = image[:, rows, cols]
-        return result
+        return np.full((1, target.height, target.width), np.nan, np.float32) if result is None else result
 
     def _overlapped(self, group: Group, box: Box, latents: Found, sample: int) -> Array:
         """Through a decoder that looks at all of a window: windows decoded alone and blended."""

@@ -170,6 +170,11 @@ def arithmetic(profile: str) -> Iterator[None]:
     """Torch's settings for a profile, one thread at a time: they belong to the process, and are put back."""
     import torch
 
+    if not torch.cuda.is_available():
+        # A CPU's kernels are the same in both profiles, and the settings would load a compiler (2 s).
+        with _settings:
+            yield
+        return
     fast, matmul = profile == "fast", torch.backends.cuda.matmul
     # TF32 would make the same job give other pixels on another GPU, and measured algorithms from run to run.
     with _settings, torch.backends.cudnn.flags(benchmark=fast, deterministic=not fast, allow_tf32=fast):
