@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytest.importorskip("diffusers", reason="needs the [diffusion] extra")
 pytest.importorskip("lmdb", reason="needs the [train] extra")
 
-from conftest import make_pair  # noqa: E402
+from made_pairs import make_pair  # noqa: E402
 
 from engine.modalities.encoders import encoder  # noqa: E402
 from engine.models.joint_schema import Group  # noqa: E402

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytest.importorskip("diffusers", reason="needs the [diffusion] extra")
 
 import lightning as L  # noqa: E402
-from conftest import make_pair  # noqa: E402
+from made_pairs import make_pair  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
 from engine.networks.small_decoder import SmallDecoder, small_decoder_from_tensors  # noqa: E402

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pairs import make_pair
 
 from training.datasets.crops import NONE, Augmentation, cell_noise, random_crop, whole
 from training.datasets.module import Crops, EpochSampler, Sampling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from conftest import make_pair
+from made_pairs import make_pair
 from omegaconf import OmegaConf
 
 from training.evaluate import predictor

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_pairs import write_data_set
 
 from engine.models.verify import verify
 from training.calibrate import calibrate
@@ -57,9 +58,7 @@ def weights(run: Path) -> dict:
 def run(tmp_path_factory, request):
     """One finished run, and the data set it was fitted on."""
     folder = tmp_path_factory.mktemp("fit")
-    import conftest  # the fixture's own function: this scope is wider
-
-    index = conftest.data_set.__wrapped__(folder)
+    index = write_data_set(folder)
     finish(start(folder / "whole", index))
     return folder / "whole", index
 

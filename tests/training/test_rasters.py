@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_pair, write_raster
+from made_pairs import make_pair, write_raster
 
 from engine.errors import InputError
 from training.datasets import ombria, rasters, samples

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import make_pair
+from made_pairs import make_pair
 
 from engine.evaluation.spectrum import radial_power, wasserstein
 from training.metrics import baselines
