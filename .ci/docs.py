@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from headless_qgis import ROOT, HeadlessQgis, start_packaged
 from numpy.typing import NDArray
 
@@ -27,6 +28,9 @@ ALGORITHMS = ("sartooptical", "masktoimage")
 DESCRIBED = (*ALGORITHMS, "translate", "evaluate")
 PANEL_PX = 420
 GAP_PX = 8
+UNSEEN = "433D_629L_3_1"  # held out of the training of any-to-any
+TRUTH_BANDS = (11, 8, 3)  # B11, B08, B03
+SENTINEL2_OFFSET = 1000  # of processing baseline 04.00, which this scene has
 REAL = {
     "real-sar-terramesh": ("sartooptical", "SAR", "terramind/S1RTC/282D_485L_3_3.tif", {}),
     "real-sar-spain": ("sartooptical", "SAR", "sen1floods11/Spain_7370579_S1Hand.tif", {}),
@@ -54,7 +58,33 @@ def main() -> int:
                 output = Path(folder) / f"{name}.tif"
                 translate(qgis, algorithm, {parameter: data / path, **settings, "OUTPUT": output})
                 save([panel(data / path, settings.get("LEGEND")), panel(output)], IMAGES / f"{name}.png")
+        if (data / "terramind").is_dir():
+            any_to_any_picture(data / "terramind", Path(folder))
     return 0
+
+
+def any_to_any_picture(data: Path, folder: Path) -> None:
+    """A place that the bundled model never saw: inputs and truth; three of eight draws and their spread."""
+    qgis = start_packaged(ROOT / "build", ROOT / ".venv" / "bin" / "python")
+    radar, elevation = (data / kind / f"{UNSEEN}.tif" for kind in ("S1RTC", "DEM"))
+    settings = {"S1_RTC": radar, "DEM": elevation, "GENERATE": "s2_l2a", "OUTPUT": folder / "made"}
+    translate(qgis, "translate", {**settings, "SAMPLES": 8, "ALL_SAMPLES": "true", "UNCERTAINTY": "true"})
+    made = [folder / "made" / f"s2_l2a{ending}.tif" for ending in ("", "_v2", "_v3")]
+    truth, spread = folder / "truth.tif", folder / "spread.tif"
+    with rasterio.open(data / "S2L2A" / f"{UNSEEN}.tif") as source:
+        profile = {**source.profile, "count": 3, "dtype": "uint16"}
+        bands = source.read(TRUTH_BANDS).astype(np.float32) - SENTINEL2_OFFSET
+    with rasterio.open(made[0]) as shown:
+        low, high = json.loads(shown.tags(ns="EO_TRANSLATE")["DISPLAY"])
+    stretched = np.clip((bands - low) / (high - low) * 254 + 1, 1, 255).astype(np.uint8)
+    with rasterio.open(truth, "w", **{**profile, "dtype": "uint8", "nodata": 0}) as target:
+        target.write(stretched)
+    with rasterio.open(folder / "made" / "s2_l2a_uncertainty.tif") as source:
+        deviation = source.read([2, 4, 6]).mean(axis=0, keepdims=True)
+        with rasterio.open(spread, "w", **{**source.profile, "count": 1}) as target:
+            target.write(deviation)
+    top = [panel(path) for path in (elevation, radar, truth)]
+    save([*top, *(panel(path) for path in (*made, spread))], IMAGES / "any-to-any.png", columns=4)
 
 
 def sample_picture(qgis: HeadlessQgis, folder: Path) -> None:
@@ -90,12 +120,21 @@ def panel(path: Path, legend: str | None = None) -> NDArray[np.uint8]:
     return (rgba[:3] * rgba[3] / 255 + 255 - rgba[3]).astype(np.uint8)
 
 
-def save(panels: list[NDArray[np.uint8]], target: Path) -> None:
-    """Panels side by side as one PNG."""
+def save(panels: list[NDArray[np.uint8]], target: Path, columns: int = 8) -> None:
+    """Panels side by side as one PNG, ``columns`` in a row."""
+    rows = [_row(panels[i : i + columns]) for i in range(0, len(panels), columns)]
+    width = max(row.shape[2] for row in rows)
+    pieces = []
+    for row in rows:
+        blank = np.full((3, PANEL_PX, width - row.shape[2]), 255, np.uint8)
+        pieces += [np.concatenate([row, blank], axis=2), np.full((3, GAP_PX, width), 255, np.uint8)]
+    picture = np.concatenate(pieces[:-1], axis=1)
+    quicklook.write_png(np.concatenate([picture, np.full_like(picture[:1], 255)]), target)
+
+
+def _row(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     gap = np.full((3, PANEL_PX, GAP_PX), 255, np.uint8)
-    pieces = [piece for one in panels for piece in (one, gap)][:-1]
-    row = np.concatenate(pieces, axis=2)
-    quicklook.write_png(np.concatenate([row, np.full_like(row[:1], 255)]), target)
+    return np.concatenate([piece for one in panels for piece in (one, gap)][:-1], axis=2)
 
 
 def reference(qgis: HeadlessQgis) -> str:

@@ -237,18 +237,23 @@ def _entry(item: ModelItem, modality: str) -> ContinuousInput:
     groups = item.groups_of(modality)
     if any(group.is_vector for group in groups):
         raise InputError(f"The {modality} is no raster; give it as a value (--{modality}).")
+    bands = [
+        InputBand(**group.bands[number].model_dump(), required=len(groups) == 1)
+        for group, number in item.bands_of(modality)
+    ]
+    units = encoder(groups[0]).units
+    if units == "dB" and [band.name for band in bands] == ["VV"]:
+        # Dual-polarised products hold it second, mostly without a name.
+        bands.append(InputBand(name="VH", required=False))
     return ContinuousInput(
         modality=modality,
         tensor=modality,
         required=False,
         encoding="continuous",
-        bands=tuple(
-            InputBand(**group.bands[number].model_dump(), required=len(groups) == 1)
-            for group, number in item.bands_of(modality)
-        ),
-        units=encoder(groups[0]).units,
+        bands=tuple(bands),
+        units=units,
         normalisation=Linear(kind="linear"),
-        validity_planes=len(groups) > 1,
+        validity_planes=not all(band.required for band in bands),
     )
 
 
