@@ -1,8 +1,10 @@
 """Tiny joint diffusion models in the published form: random weights, the authors' names and folders."""
 
 import torch
+from safetensors.torch import save_file
 
 from engine.modalities.published import published_groups
+from engine.models.build import write_item
 from engine.models.joint_families import autoencoder_files
 from engine.models.joint_import import import_joint
 from engine.networks.cop_gen import CopGen, LatentGroup
@@ -62,3 +64,42 @@ def cop_gen_files(folder):
 def beta_package(folder, name="beta", **options):
     """An installed package of COP-GEN-Beta's form; the models folder is the caller's to set."""
     return import_joint("cop-gen-beta", *beta_files(folder, **options), name, heads=HEADS)
+
+
+def pixel_package(folder, name="pixels", **sampler):
+    """A package whose latents are pixels: VV and three bands, windows of 32 px."""
+    groups = [
+        pixel_group("s1", "s1_rtc", ["VV"], kind="standardised", deviations=3.0, units="dB"),
+        pixel_group("s2", "s2_l2a", ["B04", "B03", "B02"], kind="reflectance"),
+    ]
+    properties = {
+        "title": "Pixels",
+        "license": "other",
+        "mlm:architecture": "U-ViT",
+        "eo_translate:family": "joint-diffusion",
+        "eo_translate:network": "cop-gen",
+        "eo_translate:groups": groups,
+        "eo_translate:sampler": {
+            "heads": HEADS,
+            "prediction": "data",
+            "steps": 4,
+            "stages": 2,
+            "window_px": 32,
+            "stride_px": 24,
+            **sampler,
+        },
+    }
+    folder.mkdir(parents=True)
+    latents = [LatentGroup(g["name"], g["latent"]["channels"], 32, 32, 8) for g in groups]
+    save_file(denoiser_state(latents), folder / "model.safetensors")
+    return write_item(folder, name, "model.safetensors", properties)
+
+
+def pixel_group(name, modality, bands, **encoding):
+    return {
+        "name": name,
+        "modality": modality,
+        "latent": {"channels": len(bands), "height": 32, "width": 32, "patch": 8},
+        "encoding": encoding,
+        "bands": [{"name": band} for band in bands],
+    }

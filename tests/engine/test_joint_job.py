@@ -8,7 +8,7 @@ from affine import Affine
 pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
 pytest.importorskip("diffusers", reason="diffusers is not installed (extra: diffusion)")
 
-from joint_packages import beta_package, cop_gen_files
+from joint_packages import beta_package, cop_gen_files, pixel_package
 from rasters import NORTH_UP, UTM, run, sar_values, write
 
 from engine import cluster
@@ -343,3 +343,14 @@ def test_physical_rasters_of_every_kind_from_a_dem_and_a_date(cop_gen, tmp_path)
     latitude, longitude = found["position", "sample"][0]
     assert -90 <= latitude.min() <= latitude.max() <= 90
     assert -180 <= longitude.min() <= longitude.max() <= 180
+
+
+def test_without_autoencoders_the_pixels_are_the_latents(tmp_path):
+    """Radar in two bands without names: the second one is VH, which this model does not read."""
+    model = str(pixel_package(tmp_path / "pixels").folder)
+    sar = write(tmp_path / "s1.tif", sar_values(120, 150))
+    given = {"inputs": {"s1_rtc": sar}, "generate": ["s2_l2a"], **FAST}
+    whole, *_ = run(tmp_path / "a.tif", model, **given)
+    part, *_ = run(tmp_path / "b.tif", model, extent=extent(31, 17, 60, 50), **given)
+    np.testing.assert_array_equal(part, whole[:, 31:91, 17:67])
+    assert (whole > 0).all()
