@@ -152,6 +152,16 @@ def test_latents_are_drawn_anew_from_their_moments(tmp_path):
     assert abs(np.corrcoef(times.T)[0, 1]) < 0.2
 
 
+def test_groups_that_count_can_stand_where_sampling_starts(tmp_path):
+    store = open_store(write_store(tmp_path, count=1))
+    drawing = Drawing(seed=3, batch_size=2, steps_per_epoch=4, clean=0.3, start=1.0)
+    samples = LatentSamples(store, store.keys, GROUPS, drawing)
+    for number in range(20):
+        time, learnt = (samples[number][name].numpy() for name in ("time", "learnt"))
+        assert set(time[learnt > 0]) <= {1000}
+        assert set(time[learnt == 0]) <= {0}
+
+
 def test_missing_given_and_left_out_groups_do_not_count(tmp_path):
     store = open_store(write_store(tmp_path, count=1, without=("place0_0",)))
     drawing = Drawing(seed=3, batch_size=2, steps_per_epoch=4, clean=0.3, absent=0.3)

@@ -38,6 +38,8 @@ class Drawing:
             count in the loss then. The published models: 0.
         absent: Chance of a group being replaced by noise at time 1000, as one that the user has not. The
             published models: 0.
+        start: Chance of a group that counts being at time 1000, where sampling starts; short runs see that
+            time too seldom otherwise. The published models: 0.
         workers: Processes that read.
     """
 
@@ -47,6 +49,7 @@ class Drawing:
     accumulate: int = 1
     clean: float = 0.0
     absent: float = 0.0
+    start: float = 0.0
     workers: int = 0
 
 
@@ -128,6 +131,8 @@ class LatentSamples(Dataset):
         chance = rng.random(len(present))
         given = np.array(present)
         clean = given & (chance < self.drawing.clean)
+        if self.drawing.start:
+            time = np.where(rng.random(len(present)) < self.drawing.start, TRAINING_STEPS, time)
         absent = ~given | (~clean & (chance < self.drawing.clean + self.drawing.absent))
         time = np.where(clean, 0, np.where(absent, TRAINING_STEPS, time))
         return time, (~clean & ~absent).astype(np.float32)
