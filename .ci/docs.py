@@ -58,7 +58,8 @@ def main() -> int:
                 output = Path(folder) / f"{name}.tif"
                 translate(qgis, algorithm, {parameter: data / path, **settings, "OUTPUT": output})
                 save([panel(data / path, settings.get("LEGEND")), panel(output)], IMAGES / f"{name}.png")
-        if (data / "terramind").is_dir():
+        bundled = (ROOT / "resources" / "models" / "any-to-any").is_dir()
+        if bundled and (data / "terramind").is_dir():
             any_to_any_picture(data / "terramind", Path(folder))
     return 0
 
