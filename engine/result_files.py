@@ -84,7 +84,8 @@ def wanted_modalities(job: Job, item: ModelItem) -> tuple[str, ...]:
         raise InputError(
             f"The model {item.id} does not make {', '.join(unknown)}; it makes {', '.join(item.gives)}."
         )
-    if both := sorted(asked & set(given_modalities(job))):
+    # A feed-forward model may well turn optical into optical.
+    if both := sorted(asked & set(given_modalities(job))) if item.is_joint else []:
         raise InputError(
             f"{', '.join(both)} cannot be given and generated at once; take it out of one of the two."
         )
