@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from engine.errors import EOTranslateError
 from training.export import commit
+from training.memory import keep_freed_memory
 from training.tasks.generator import GeneratorTask
 
 LAST = "last.ckpt"
@@ -30,6 +31,7 @@ def fit(config: DictConfig) -> Path:
     Returns:
         The best checkpoint by ``config.monitor``, or the last where that is null.
     """
+    keep_freed_memory()
     torch.set_num_threads(config.threads)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)

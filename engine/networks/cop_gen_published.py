@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.errors import ModelError
-from engine.networks.cop_gen import CopGen, LatentGroup
-from engine.networks.cop_gen_weights import cop_gen_from_tensors
+from engine.networks.cop_gen import LatentGroup
 from engine.networks.kl_autoencoder import STABLE_DIFFUSION_SCALE
 
 HEADS = {1024: 16, 1152: 16, 1536: 24}  # attention heads by token length: base, large and huge
@@ -92,25 +91,6 @@ COP_GEN = (
 )
 
 
-def cop_gen_beta_from_tensors(tensors: Mapping[str, Tensor], where: str) -> CopGen:
-    """The denoiser of COP-GEN-Beta from ``nnet_ema_*.pth``.
-
-    Raises:
-        ModelError: See ``cop_gen_from_tensors``.
-    """
-    return _from_tensors(tensors, COP_GEN_BETA, where)
-
-
-def cop_gen_base_from_tensors(tensors: Mapping[str, Tensor], where: str) -> CopGen:
-    """The denoiser of COP-GEN from ``*_nnet_ema.pth``; also of its large and huge sizes.
-
-    Raises:
-        ModelError: See ``cop_gen_from_tensors``; or the groups are in another order than the published one.
-    """
-    check_order(tensors, where)
-    return _from_tensors(tensors, COP_GEN, where)
-
-
 def check_order(tensors: Mapping[str, Tensor], where: str) -> None:
     """Refuses weights of COP-GEN whose groups are in the order of the authors' list.
 
@@ -124,17 +104,6 @@ def check_order(tensors: Mapping[str, Tensor], where: str) -> None:
             f"The file {where} holds its groups in the order of the authors' list and not sorted by name as "
             "published, so its channels cannot be told apart; ask for the published file."
         )
-
-
-def _from_tensors(tensors: Mapping[str, Tensor], groups: tuple[PublishedGroup, ...], where: str) -> CopGen:
-    shape = _shape(tensors, "pos_embed")
-    if shape is None or len(shape) != 3 or shape[2] not in HEADS:
-        raise ModelError(
-            f"The file {where} is no published COP-GEN denoiser: pos_embed "
-            f"{'is missing' if shape is None else f'has the shape {list(shape)}'} and its last number "
-            f"should be one of {', '.join(map(str, HEADS))}."
-        )
-    return cop_gen_from_tensors(tensors, [group.latent for group in groups], HEADS[shape[2]], where)
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:

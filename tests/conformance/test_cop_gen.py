@@ -25,18 +25,17 @@ from cop_gen_data import (  # noqa: E402
     read_tensors,
 )
 
+from engine.models.joint_families import recognise  # noqa: E402
 from engine.networks.cop_gen import CopGen, LatentGroup, sinusoid, unpatchify  # noqa: E402
-from engine.networks.cop_gen_published import (  # noqa: E402
-    COP_GEN,
-    COP_GEN_BETA,
-    cop_gen_base_from_tensors,
-)
+from engine.networks.cop_gen_published import COP_GEN, COP_GEN_BETA  # noqa: E402
+from engine.networks.cop_gen_weights import cop_gen_from_tensors  # noqa: E402
 from engine.networks.kl_autoencoder import (  # noqa: E402
     LatentCodec,
     autoencoder_from_tensors,
     empty_autoencoder,
     published_layout,
 )
+from engine.translators.joint_networks import latent_groups  # noqa: E402
 
 BETA = "cop_gen_beta"
 SD_WIDTHS = (128, 256, 512, 512)
@@ -44,6 +43,12 @@ SD_WIDTHS = (128, 256, 512, 512)
 
 def shapes(tensors):
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def recognised(tensors, where):
+    """The denoiser of COP-GEN's published files, as the import finds it."""
+    groups, sampler = recognise("cop-gen", tensors, where)
+    return cop_gen_from_tensors(tensors, latent_groups(groups), sampler.heads, where)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_published_sizes_of_cop_gen():
             tensors = CopGen(
                 [group.latent for group in COP_GEN], width, size["depth"], size["num_heads"], 4 * width
             ).state_dict()
-            loaded = cop_gen_base_from_tensors(tensors, "file")
+            loaded = recognised(tensors, "file")
         assert loaded.mid_block.attn.heads == size["num_heads"]
         assert len(tensors) == size["n_tensors"]
         assert sum(tensor.numel() for tensor in tensors.values()) == size["n_parameters"]
@@ -178,9 +183,7 @@ def test_published_size():
     entry = index("cop_gen")["published_size"]
     values, stored = read_json("cop_gen", entry["values"]), read_tensors("cop_gen", entry["tensors"])
     tag, keys = values["tag"], read_json("cop_gen", entry["keys"])["nnet"]["keys"]
-    net = cop_gen_base_from_tensors(
-        {name: formula_weight(name, shape, tag) for name, shape in keys.items()}, tag
-    )
+    net = recognised({name: formula_weight(name, shape, tag) for name, shape in keys.items()}, tag)
     inputs = [
         torch.from_numpy((1.7 * formula(f"z.{g.name}", (1, *g.shape), f"{tag}.in")).astype(np.float32))
         for g in net.groups

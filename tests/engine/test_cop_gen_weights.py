@@ -5,13 +5,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: diffusion)")
 
 from engine.errors import ModelError  # noqa: E402
+from engine.models.joint_families import recognise  # noqa: E402
 from engine.models.tensor_files import read_tensors  # noqa: E402
 from engine.networks.cop_gen import CopGen, LatentGroup  # noqa: E402
 from engine.networks.cop_gen_published import (  # noqa: E402
     COP_GEN,
     COP_GEN_BETA,
-    cop_gen_base_from_tensors,
-    cop_gen_beta_from_tensors,
 )
 from engine.networks.cop_gen_weights import cop_gen_from_tensors  # noqa: E402
 
@@ -96,18 +95,18 @@ def published(groups, **options):
 def test_files_in_the_order_of_the_authors_list_are_refused():
     listed = [COP_GEN[0], COP_GEN[-1], *COP_GEN[1:-1]]
     with pytest.raises(ModelError, match=r"order of the authors' list"):
-        cop_gen_base_from_tensors(published(listed), "500000_nnet_ema.pth")
+        recognise("cop-gen", published(listed), "500000_nnet_ema.pth")
 
 
 def test_published_models_are_told_apart():
-    with pytest.raises(ModelError, match=r"unexpected: patch_embeds.4.proj"):
-        cop_gen_beta_from_tensors(published(COP_GEN), "500000_nnet_ema.pth")
-    with pytest.raises(ModelError, match=r"missing: patch_embeds.4.proj"):
-        cop_gen_base_from_tensors(published(COP_GEN_BETA), "nnet_ema_114000.pth")
-    with pytest.raises(ModelError, match=r"pos_embed has the shape .* 768.*1024, 1152, 1536"):
-        cop_gen_beta_from_tensors(published(COP_GEN_BETA, width=768, heads=12), "file")
-    with pytest.raises(ModelError, match="pos_embed is missing"):
-        cop_gen_beta_from_tensors({"weight": torch.zeros(1)}, "file")
+    with pytest.raises(ModelError, match=r"12 modalities and cop-gen-beta has .* cop-gen it may fit"):
+        recognise("cop-gen-beta", published(COP_GEN), "500000_nnet_ema.pth")
+    with pytest.raises(ModelError, match=r"4 modalities and cop-gen has 12; with --family cop-gen-beta"):
+        recognise("cop-gen", published(COP_GEN_BETA), "nnet_ema_114000.pth")
+    with pytest.raises(ModelError, match=r"tokens of 768 numbers.*--heads"):
+        recognise("cop-gen-beta", published(COP_GEN_BETA, width=768, heads=12), "file")
+    with pytest.raises(ModelError, match="not a COP-GEN denoiser"):
+        recognise("cop-gen-beta", {"weight": torch.zeros(1)}, "file")
 
 
 # Autoencoder

@@ -6,16 +6,19 @@ group independently n ~ U{1..1000} and a noise; the loss is the sum over the gro
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from engine.models.tensor_files import read_tensors
@@ -28,6 +31,7 @@ from training.losses.diffusion import Weighting, time_weight
 
 _INITIAL_DEVIATION = 0.02
 Batch = dict[str, Any]
+AttentionKind = Literal["fused", "plain"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class JointDiffusionTask(L.LightningModule):
         checkpointing: Compute each block again for its gradients rather than keep what it computed: about a
             third more time, a fraction of the memory.
         compiled: Let torch compile the network: faster on GPUs, after a minute or more at the start.
+        attention: ``fused`` never holds the weights of all tokens against all; ``plain`` does, in the
+            trainer's precision, which is much faster on CPUs where tokens are few (some hundreds).
     """
 
     def __init__(
@@ -82,12 +88,13 @@ class JointDiffusionTask(L.LightningModule):
         gamma: float = 5.0,
         checkpointing: bool = False,
         compiled: bool = False,
+        attention: AttentionKind = "fused",
     ) -> None:
         super().__init__()
         self.network = network
         self.average = copy.deepcopy(network).requires_grad_(False)
         self.optimisation, self.prediction = optimisation, prediction
-        self.weighting, self.gamma = weighting, gamma
+        self.weighting, self.gamma, self.attention = weighting, gamma, attention
         if checkpointing:
             checkpoint_blocks(network)
         if compiled:
@@ -113,7 +120,8 @@ class JointDiffusionTask(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one pass."""
-        losses = self.losses(self.network, batch)
+        with attention_kernels(self.attention):
+            losses = self.losses(self.network, batch)
         loss = losses.sum(dim=1).mean()
         self.log("loss", loss.detach())
         return loss
@@ -175,6 +183,21 @@ def factors(prediction: Prediction) -> tuple[Tensor, Tensor]:
         log_alphas = np.concatenate([[0.0], Schedule().log_alphas])
         alpha, sigma = np.exp(log_alphas), np.sqrt(-np.expm1(2 * log_alphas))
     return torch.from_numpy(alpha).float(), torch.from_numpy(sigma).float()
+
+
+@contextlib.contextmanager
+def attention_kernels(kind: AttentionKind) -> Iterator[None]:
+    """Attention inside is computed in this way; gradients of it, also later."""
+    if kind == "fused":
+        yield
+        return
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of CPUs, too
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(allowed)
 
 
 def checkpoint_blocks(network: CopGen) -> None:
