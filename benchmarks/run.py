@@ -35,6 +35,7 @@ FIGURES = {
     "joint_evaluations": "Joint diffusion: evaluations of the networks",
     "joint_seams": "Joint diffusion: S1 to S5",
     "joint_speed": "Joint diffusion: samples a second at the published size",
+    "joint_held_out": "Any to any beside the feed-forward model, on places never trained on",
     "joint_share": "Joint diffusion: speed over a scene, and its share of the networks'",
 }
 PREFACE = (

@@ -28,7 +28,13 @@ from training.losses.consistency import (
     pseudo_huber,
     solver_step,
 )
-from training.tasks.joint_diffusion import Batch, JointDiffusionTask, Optimisation
+from training.tasks.joint_diffusion import (
+    AttentionKind,
+    Batch,
+    JointDiffusionTask,
+    Optimisation,
+    attention_kernels,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class DistilTask(JointDiffusionTask):
         distillation: How.
         prediction: What the student predicts; None: what the teacher does.
         checkpointing: See ``JointDiffusionTask``.
+        attention: See ``JointDiffusionTask``.
 
     Raises:
         InputError: The student's prediction lies on another path from noise to clean than the teacher's, or
@@ -87,12 +94,13 @@ class DistilTask(JointDiffusionTask):
         distillation: Distillation,
         prediction: Prediction | None = None,
         checkpointing: bool = False,
+        attention: AttentionKind = "fused",
     ) -> None:
         compared = copy.deepcopy(network).requires_grad_(False)
         model = load_teacher(teacher)
         prediction = prediction or model.prediction
         _check_prediction(prediction, model.prediction, distillation)
-        super().__init__(network, optimisation, prediction, checkpointing=checkpointing)
+        super().__init__(network, optimisation, prediction, checkpointing=checkpointing, attention=attention)
         self.compared, self.distillation = compared, distillation
         self.path = TimeFactors(prediction)
         self.told = {"sha256": model.sha256, "heads": model.heads, "prediction": prediction}
@@ -102,18 +110,19 @@ class DistilTask(JointDiffusionTask):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one pass."""
+        with attention_kernels(self.attention):
+            loss = self.distances(batch).sum(dim=1).mean()
+        self.log("loss", loss.detach())
+        return loss
+
+    def distances(self, batch: Batch) -> Tensor:
+        """Loss of each sample and group, (B, G), of the part of the training that this step belongs to."""
         request, t = Request.of(batch, self.names), batch["time"]
         states = request.states(*self.start(t))
         if self.global_step < self.distillation.convert_steps:
-            losses = self.conversion(request, states, t)
-        else:
-            steps = int(self.trainer.estimated_stepping_batches)
-            losses = self.consistency(
-                request, states, t, self.distillation.intervals(self.global_step, steps)
-            )
-        loss = losses.sum(dim=1).mean()
-        self.log("loss", loss.detach())
-        return loss
+            return self.conversion(request, states, t)
+        steps = int(self.trainer.estimated_stepping_batches)
+        return self.consistency(request, states, t, self.distillation.intervals(self.global_step, steps))
 
     def start(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Factors (B, 1, 1, 1) of the state at ``t``; at time 1 the engine starts from noise alone."""
