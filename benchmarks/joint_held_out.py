@@ -28,7 +28,7 @@ from training.metrics.scores import Scores
 
 JOINT, FORWARD = "any-to-any", next(iter(MODELS))
 PLACES = {"o032", "o074", "2021_ALBANIA"}  # both items list them as never trained on
-IMAGES, SAMPLES = 32, 4
+IMAGES, SAMPLES = 16, 4
 GSD_M, SCORED_M = 10.0, 20.0
 Array = NDArray[np.float32]
 

@@ -304,7 +304,8 @@ def run(
         "creation_options": options.pairs(creation_options, "--co"),
     }
     job = _job(context, job_file, given).model_copy(update=_resume(resume, restart))
-    with _where(scheduler, local_cluster) as where:
+    folders = options.result_folders(given["output"], given["uncertainty"])
+    with folders, _where(scheduler, local_cluster) as where:
         result = run_interruptibly(job, where)
     _print_result(result, as_json)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,25 @@ def places(place: str | None, option: str, generate: list[str], suffix: str) -> 
             "folder, which gets one file a modality."
         )
     return place
+
+
+@contextlib.contextmanager
+def result_folders(*places: str | dict[str, str] | None) -> Iterator[None]:
+    """Makes the folders that ``places`` told of, where only the last part is missing.
+
+    One in which nothing was written is removed at the end: a refused job leaves nothing.
+    """
+    files = [Path(file) for place in places if isinstance(place, dict) for file in place.values()]
+    made = [folder for folder in dict.fromkeys(file.parent for file in files) if not folder.exists()]
+    for folder in made:
+        with contextlib.suppress(OSError):  # the sentence about it is that of the output
+            folder.mkdir()
+    try:
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def position(text: str | None) -> str | tuple[float, ...] | None:

@@ -117,7 +117,6 @@ def joint(place, beta):
 
 
 def test_a_folder_and_a_file_and_a_job_hold_the_same_pixels(place, joint, beta):
-    (place / "made").mkdir()
     two = ["--samples", "2", "--all-samples", "--uncertainty", "made"]
     folder = joint("--generate", "s2_l2a,dem", "--output", "made", *two)
     assert folder.exit_code == 0, folder.stderr
@@ -161,7 +160,7 @@ def test_doctor_is_content_without_torch(beta, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--generate", "s2_l2a", "--output", "nowhere"], "nowhere does not exist; make it first"),
+        (["--generate", "s2_l2a", "--output", "no/where"], "where does not exist; make it first"),
         (["--generate", "s1_rtc", "--output", "a.tif"], "given and generated at once"),
         (["--generate", "lulc", "--output", "a.tif"], "does not make lulc"),
         (["--output", "a.tif"], "generate at least one of dem"),
@@ -175,3 +174,10 @@ def test_what_a_model_cannot_do_is_a_sentence(place, joint, options, words):
     assert words in result.stderr
     assert "fault" not in result.stderr
     assert not (place / "a.tif").exists()
+
+
+def test_a_refused_job_leaves_no_folder(place, joint):
+    result = joint("--generate", "lulc", "--output", "made")
+    assert result.exit_code == 1
+    assert "does not make lulc" in result.stderr
+    assert not (place / "made").exists()

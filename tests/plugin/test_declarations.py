@@ -87,7 +87,7 @@ def test_every_bundled_legend_is_explained_and_offered(plugin_folder):
 
 
 def test_default_models_are_bundled(plugin_folder):
-    for identifier in (SAR, MASK):
+    for identifier in (SAR, MASK, "eo_translate:translate"):
         model = algorithm(identifier).parameterDefinition("MODEL").defaultValue()
         assert (plugin_folder / "resources" / "models" / model / "item.json").is_file()
 
