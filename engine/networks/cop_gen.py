@@ -105,8 +105,14 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(group.channels, width, group.patch, stride=group.patch)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, tokens, width)."""
-        return self.proj(latent).flatten(2).transpose(1, 2)
+        """(B, C, h, w) -> (B, tokens, width).
+
+        A matrix product and not the convolution that it is: torch 2.13's is wrong in bfloat16 on CPUs, where
+        a square has 8 x 8 cells or more of 8 channels or more.
+        """
+        side = self.proj.kernel_size[0]
+        squares = latent.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        return F.linear(squares.flatten(3).flatten(1, 2), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class CopGen(nn.Module):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra: diff
 from engine.errors import ModelError  # noqa: E402
 from engine.models.joint_families import recognise  # noqa: E402
 from engine.models.tensor_files import read_tensors  # noqa: E402
-from engine.networks.cop_gen import CopGen, LatentGroup  # noqa: E402
+from engine.networks.cop_gen import CopGen, LatentGroup, PatchEmbed  # noqa: E402
 from engine.networks.cop_gen_published import (  # noqa: E402
     COP_GEN,
     COP_GEN_BETA,
@@ -107,6 +107,22 @@ def test_published_models_are_told_apart():
         recognise("cop-gen-beta", published(COP_GEN_BETA, width=768, heads=12), "file")
     with pytest.raises(ModelError, match="not a COP-GEN denoiser"):
         recognise("cop-gen-beta", {"weight": torch.zeros(1)}, "file")
+
+
+# Squares of a latent
+
+
+@pytest.mark.parametrize(("channels", "patch"), [(4, 2), (8, 8), (3, 4)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_tokens_are_those_of_a_convolution(channels, patch, precision):
+    torch.manual_seed(0)
+    embed = PatchEmbed(LatentGroup("any", channels, 2 * patch, 3 * patch, patch), 64)
+    latent = torch.randn(2, channels, 2 * patch, 3 * patch)
+    expected = embed.proj.double()(latent.double()).flatten(2).transpose(1, 2)
+    found = embed.to(precision)(latent.to(precision))
+    assert found.shape == (2, 6, 64)
+    error = (found.double() - expected).abs().max() / expected.std()
+    assert error < (1e-5 if precision == torch.float32 else 5e-2)
 
 
 # Autoencoder

@@ -25,6 +25,7 @@ from training.datasets.latents import Drawing  # noqa: E402
 from training.groups import groups_of  # noqa: E402
 from training.tasks.alignment import aligned_denoiser, places  # noqa: E402
 from training.tasks.autoencoder import new_autoencoder  # noqa: E402
+from training.tasks.joint_diffusion import JointDiffusionTask, Optimisation  # noqa: E402
 
 torch.set_num_threads(1)
 GROUPS = CONFIGS / "groups" / "any_to_any.json"
@@ -172,3 +173,16 @@ def test_tokens_say_where_and_what_in_numbers_of_their_own():
     for embed in made.patch_embeds:
         assert embed.proj.weight[:64].abs().max() == 0
         assert embed.proj.bias[:64].abs().max() == 0
+
+
+@pytest.mark.parametrize("pure", [False, True])
+def test_where_sampling_starts_a_group_may_be_noise_alone(pure):
+    made = network()
+    task = JointDiffusionTask(made, Optimisation(), "data", pure_start=pure)
+    values = {kind: {g.name: torch.randn(2, *g.shape) for g in made.groups} for kind in ("latent", "noise")}
+    times = torch.tensor([[1000, 999, 1000, 1000], [0, 1000, 500, 1000]])
+    states, _ = task.noisy({**values, "time": times, "learnt": torch.ones(2, 4)})
+    for i, (group, state) in enumerate(zip(made.groups, states, strict=True)):
+        for row in range(2):
+            is_noise = torch.equal(state[row], values["noise"][group.name][row])
+            assert is_noise == (pure and times[row, i] == 1000)

@@ -75,6 +75,8 @@ class JointDiffusionTask(L.LightningModule):
         checkpointing: Compute each block again for its gradients rather than keep what it computed: about a
             third more time, a fraction of the memory.
         compiled: Let torch compile the network: faster on GPUs, after a minute or more at the start.
+        pure_start: Let a group at time 1000 be noise alone, as where sampling starts, without the rest of the
+            signal that the schedule leaves there: in large windows of pixels that rest tells the mean.
         attention: ``fused`` never holds the weights of all tokens against all; ``plain`` does, in the
             trainer's precision, which is much faster on CPUs where tokens are few (some hundreds).
     """
@@ -89,12 +91,14 @@ class JointDiffusionTask(L.LightningModule):
         checkpointing: bool = False,
         compiled: bool = False,
         attention: AttentionKind = "fused",
+        pure_start: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.average = copy.deepcopy(network).requires_grad_(False)
         self.optimisation, self.prediction = optimisation, prediction
         self.weighting, self.gamma, self.attention = weighting, gamma, attention
+        self.pure_start = pure_start
         if checkpointing:
             checkpoint_blocks(network)
         if compiled:
@@ -149,8 +153,8 @@ class JointDiffusionTask(L.LightningModule):
             time = batch["time"][:, i]
             alpha, sigma = self.alphas[time], self.sigmas[time]
             # A group that is absent is pure noise, without the rest of a signal that time 1000 leaves.
-            absent = (time == TRAINING_STEPS) & (batch["learnt"][:, i] == 0)
-            alpha, sigma = torch.where(absent, 0.0, alpha), torch.where(absent, 1.0, sigma)
+            pure = (time == TRAINING_STEPS) & (self.pure_start | (batch["learnt"][:, i] == 0))
+            alpha, sigma = torch.where(pure, 0.0, alpha), torch.where(pure, 1.0, sigma)
             alpha, sigma = (factor[:, None, None, None] for factor in (alpha, sigma))
             states.append(alpha * batch["latent"][name] + sigma * batch["noise"][name])
             factors.append((alpha, sigma))
