@@ -17,6 +17,7 @@ from engine.modalities.base import Piece, Statistics, Valid, Values
 from engine.models.joint_schema import Group
 from engine.models.schema import Interval, Output, OutputBand
 
+_INFRARED_UM = 0.75
 _DN_A_UNIT = 10_000  # Sentinel-2 stores reflectance x 10000
 _MAX_DN = 65_535
 _ANY_RADAR_DB = (-100.0, 60.0)
@@ -32,6 +33,13 @@ class _Pointwise:
     def statistics(self, pieces: Iterable[Piece]) -> dict[str, tuple[float, ...]]:
         """None are needed."""
         return {}
+
+
+def _brightest(group: Group) -> float:
+    """DN shown as white: in the infrared, without a red band for true colour, land is brighter."""
+    is_true_colour = any(band.common_name == "red" for band in group.bands)
+    infrared = any((band.wavelength_um or 0) > _INFRARED_UM for band in group.bands)
+    return 5000.0 if infrared and not is_true_colour else 3000.0
 
 
 class ReflectanceEncoder(_Pointwise):
@@ -51,7 +59,7 @@ class ReflectanceEncoder(_Pointwise):
             scale=1 / _DN_A_UNIT,
             nodata=0.0,
             units="reflectance",
-            display=(1.0, 3000.0),
+            display=(1.0, _brightest(group)),
         )
 
     def encode(self, values: Values, valid: Valid, statistics: Statistics) -> Values:
