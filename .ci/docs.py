@@ -65,12 +65,12 @@ def main() -> int:
 
 
 def any_to_any_picture(data: Path, folder: Path) -> None:
-    """A place that the bundled model never saw: inputs and truth; three of eight draws and their spread."""
+    """A place that the bundled model never saw: inputs, truth, the spread of eight draws; four of them."""
     qgis = start_packaged(ROOT / "build", ROOT / ".venv" / "bin" / "python")
     radar, elevation = (data / kind / f"{UNSEEN}.tif" for kind in ("S1RTC", "DEM"))
     settings = {"S1_RTC": radar, "DEM": elevation, "GENERATE": "s2_l2a", "OUTPUT": folder / "made"}
     translate(qgis, "translate", {**settings, "SAMPLES": 8, "ALL_SAMPLES": "true", "UNCERTAINTY": "true"})
-    made = [folder / "made" / f"s2_l2a{ending}.tif" for ending in ("", "_v2", "_v3")]
+    made = [folder / "made" / f"s2_l2a{ending}.tif" for ending in ("", "_v2", "_v3", "_v4")]
     truth, spread = folder / "truth.tif", folder / "spread.tif"
     with rasterio.open(data / "S2L2A" / f"{UNSEEN}.tif") as source:
         profile = {**source.profile, "count": 3, "dtype": "uint16"}
@@ -84,8 +84,8 @@ def any_to_any_picture(data: Path, folder: Path) -> None:
         deviation = source.read([2, 4, 6]).mean(axis=0, keepdims=True)
         with rasterio.open(spread, "w", **{**source.profile, "count": 1}) as target:
             target.write(deviation)
-    top = [panel(path) for path in (elevation, radar, truth)]
-    save([*top, *(panel(path) for path in (*made, spread))], IMAGES / "any-to-any.png", columns=4)
+    panels = [panel(path) for path in (elevation, radar, truth, spread, *made)]
+    save(panels, IMAGES / "any-to-any.png", columns=4)
 
 
 def sample_picture(qgis: HeadlessQgis, folder: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CONFIGS = Path(__file__).parent / "configs"
+_TABLE_WIDTH = 140  # of ten columns: narrower ones would cut the numbers
 
 app = typer.Typer(
     add_completion=False,
@@ -161,7 +162,8 @@ def students(
     from training.students import report
 
     settings = {"patches": patches, "draws": draws, "teacher_steps": teacher_steps, "device": device}
-    Console().print(report(models, threads, teacher=teacher, store=store, held_out=held_out, **settings))
+    table = report(models, threads, teacher=teacher, store=store, held_out=held_out, **settings)
+    Console(width=max(_TABLE_WIDTH, Console().width)).print(table)
 
 
 def show(result: dict) -> None:

@@ -9,7 +9,8 @@
 * ``wasserstein``: first Wasserstein distance between the distributions of all pixels, mean over bands.
 * ``diversity``: standard deviation over the draws of a patch, mean over pixels.
 
-The last two are in standard deviations of the true images' bands.
+The last two are in standard deviations of the true images' bands; bands that the truth has no variation in,
+such as the plane of a class that is nowhere, are left out of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.evaluation.spectrum import log_distance, radial_power
 
 NAMES = ("distance", "psnr", "ssim", "spectrum", "wasserstein", "diversity")
 _QUANTILES = 2001
+_LEAST_DEVIATION = 1e-4  # of bands in the model's range
 Array = NDArray[np.float32]
 
 
@@ -51,7 +53,10 @@ def scores(found: Drawn, teacher: Drawn, truth: list[Tensor]) -> dict[str, float
         truth: (bands, H, W) true image of each patch.
     """
     low, high = min(float(t.min()) for t in truth), max(float(t.max()) for t in truth)
-    deviation = torch.stack(truth).std(dim=(0, 2, 3)).clamp(min=1e-6)
+    deviation = torch.stack(truth).std(dim=(0, 2, 3))
+    varies = deviation > _LEAST_DEVIATION
+    told = [image[:, varies] / deviation[varies, None, None] for image in found.images]
+    expected = [true[varies] / deviation[varies, None, None] for true in truth]
     pairs = [
         (image.clamp(low, high), true.expand_as(image))
         for image, true in zip(found.images, truth, strict=True)
@@ -70,8 +75,8 @@ def scores(found: Drawn, teacher: Drawn, truth: list[Tensor]) -> dict[str, float
             [structural_similarity_index_measure(*_rows(pair), data_range=high - low) for pair in pairs]
         ),
         "spectrum": log_distance(_power(found.images), _power([t[None] for t in truth])),
-        "wasserstein": _wasserstein(found.images, truth, deviation),
-        "diversity": _mean([(image.std(dim=0) / deviation[:, None, None]).mean() for image in found.images]),
+        "wasserstein": _wasserstein(told, expected),
+        "diversity": _mean([image.std(dim=0).mean() for image in told]),
     }
 
 
@@ -89,14 +94,14 @@ def _power(images: list[Tensor]) -> Array:
     return np.mean([radial_power(image.numpy()) for batch in images for image in batch], axis=0)
 
 
-def _wasserstein(images: list[Tensor], truth: list[Tensor], deviation: Tensor) -> float:
+def _wasserstein(images: list[Tensor], truth: list[Tensor]) -> float:
     """Area between the quantile functions."""
     levels = np.linspace(0, 1, _QUANTILES)
     of_found, of_truth = (
         np.stack([np.quantile(band, levels) for band in torch.cat(parts).transpose(0, 1).flatten(1).numpy()])
         for parts in (images, [t[None] for t in truth])
     )
-    return float((np.abs(of_found - of_truth).mean(axis=1) / deviation.numpy()).mean())
+    return float((np.abs(of_found - of_truth).mean(axis=1)).mean())
 
 
 def _mean(values: list[Tensor]) -> float:
