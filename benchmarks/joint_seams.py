@@ -20,7 +20,7 @@ from engine.models.item import ModelItem
 
 BUNDLED = "any-to-any"
 STAGES = (1, 2, 4)
-STEPS, SCENE_PX, CUT_PX = 8, 1024, 640
+STEPS, SCENE_PX, CUT_PX = 8, 1024, 640  # the steps that stages are compared at
 CHUNK_PX = 512
 
 
@@ -28,9 +28,10 @@ def measure(bench: Bench) -> list[Row]:
     """The bundled model where there is one, else one of its form with random weights."""
     item = model(bench)
     rows = []
-    for stages in STAGES:
-        settings = real_scene(bench, item) | {"steps": STEPS, "stages": stages, "chunk_px": CHUNK_PX}
-        name = f"{item.id}, {benchmark_name()}, {STEPS} steps in {stages} stages"
+    own = item.sampler.steps, item.sampler.stages
+    for steps, stages in dict.fromkeys([*((STEPS, count) for count in STAGES), own]):
+        settings = real_scene(bench, item) | {"steps": steps, "stages": stages, "chunk_px": CHUNK_PX}
+        name = f"{item.id}, {benchmark_name()}, {steps} steps in {stages} stages"
         rows += of_scene(name, examined(settings, bench.scratch))
     return [*rows, *cut(bench, item)]
 
