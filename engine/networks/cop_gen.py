@@ -107,8 +107,8 @@ class PatchEmbed(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, tokens, width).
 
-        A matrix product and not the convolution that it is: torch 2.13's is wrong in bfloat16 on CPUs, where
-        a square has 8 x 8 cells or more of 8 channels or more.
+        A matrix product and not the convolution that it is: torch 2.13's is wrong in bfloat16 on CPUs with
+        AMX for squares of 8 x 8 or 16 x 16 cells of 8 or more channels.
         """
         side = self.proj.kernel_size[0]
         squares = latent.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)

@@ -49,3 +49,19 @@ def test_wasserstein_and_diversity_are_in_deviations_of_the_truth(truth):
     assert found["diversity"] == 0
     found = scores(drawn(truth, 0.1), drawn(truth, 0.1), truth)
     assert found["diversity"] == pytest.approx(0.1 * deviation * 0.886, rel=0.05)  # of three draws
+
+
+def test_a_band_that_the_truth_does_not_vary_in_is_left_out(truth):
+    made = drawn(truth, 0.1)
+    alone = scores(made, made, truth)
+    with_plane = [torch.cat([image, torch.full_like(image[:1], -1.0)]) for image in truth]
+    made.images = [torch.cat([images, torch.rand_like(images[:, :1])], dim=1) for images in made.images]
+    found = scores(made, made, with_plane)
+    for name in ("wasserstein", "diversity"):
+        assert found[name] == pytest.approx(alone[name], rel=1e-5)
+
+
+def test_a_truth_of_one_value_still_has_scores():
+    flat = [torch.zeros(2, SIDE, SIDE) for _ in range(2)]
+    found = scores(drawn(flat, 0.1), drawn(flat, 0.2), flat)
+    assert 0 < found["diversity"] < float("inf")

@@ -55,6 +55,8 @@ def scores(found: Drawn, teacher: Drawn, truth: list[Tensor]) -> dict[str, float
     low, high = min(float(t.min()) for t in truth), max(float(t.max()) for t in truth)
     deviation = torch.stack(truth).std(dim=(0, 2, 3))
     varies = deviation > _LEAST_DEVIATION
+    if not varies.any():  # one value throughout: rather in the least deviations than no score
+        varies, deviation = torch.ones_like(varies), deviation.clamp(min=_LEAST_DEVIATION)
     told = [image[:, varies] / deviation[varies, None, None] for image in found.images]
     expected = [true[varies] / deviation[varies, None, None] for true in truth]
     pairs = [
@@ -101,7 +103,7 @@ def _wasserstein(images: list[Tensor], truth: list[Tensor]) -> float:
         np.stack([np.quantile(band, levels) for band in torch.cat(parts).transpose(0, 1).flatten(1).numpy()])
         for parts in (images, [t[None] for t in truth])
     )
-    return float((np.abs(of_found - of_truth).mean(axis=1)).mean())
+    return float(np.abs(of_found - of_truth).mean())
 
 
 def _mean(values: list[Tensor]) -> float:
